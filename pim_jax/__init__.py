@@ -1,0 +1,1 @@
+"""PIM, the Perceptual Information Metric, in JAX: `from pim_jax import metric`."""
