@@ -1,0 +1,1 @@
+"""PIM's networks, as pure functions: pyramid, frontend, encoders, mixtures."""

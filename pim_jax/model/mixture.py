@@ -1,0 +1,88 @@
+"""Mixtures of Gaussians with unit variance, one at every position: the distributions of PIM (paper, section 2.2)."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Mixture(NamedTuple):
+    """`K` components in `D` dimensions; leading axes are batch and space. `K = 1` is a single Gaussian."""
+
+    means: jax.Array  # [..., K, D]
+    logits: jax.Array  # [..., K], unnormalised log-weights
+
+
+def gaussian(means: jax.Array) -> Mixture:
+    """Returns the mixture with one component at `means`, [..., D]."""
+    return Mixture(means[..., None, :], jnp.zeros((*means.shape[:-1], 1), means.dtype))
+
+
+def log_prob(mixture: Mixture, z: jax.Array) -> jax.Array:
+    """Log-density in nats.
+
+    Args:
+      mixture: [..., K, D].
+      z: [..., D].
+
+    Returns:
+      [...].
+
+    Example:
+      >>> at_mean = log_prob(gaussian(jnp.zeros((1, 10))), jnp.zeros((1, 10)))
+      >>> float(at_mean[0]) == float(jnp.float32(-5 * math.log(2 * math.pi)))
+      True
+    """
+    squares = jnp.sum((z[..., None, :] - mixture.means) ** 2, -1)
+    components = -0.5 * squares - 0.5 * z.shape[-1] * math.log(2 * math.pi)
+    return jax.nn.logsumexp(components + jax.nn.log_softmax(mixture.logits), -1)
+
+
+def mean(mixture: Mixture) -> jax.Array:
+    """Expected value, [..., D]."""
+    return jnp.sum(jax.nn.softmax(mixture.logits)[..., None] * mixture.means, -2)
+
+
+def sample(mixture: Mixture, key: jax.Array, num_samples: int) -> jax.Array:
+    """Draws independent samples, [num_samples, ..., D]; differentiable in the means, not in the logits."""
+    component_key, noise_key = jax.random.split(key)
+    # The largest of logits + Gumbel noise is a categorical draw.
+    gumbel = _flat(jax.random.gumbel, component_key, (num_samples, *mixture.logits.shape), mixture.logits.dtype)
+    component = jnp.argmax(mixture.logits[None] + gumbel, -1)
+    means = jnp.take_along_axis(mixture.means[None], component[..., None, None], -2)[..., 0, :]
+    return means + noise(noise_key, means.shape, means.dtype)
+
+
+def noise(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
+    """Standard normal noise of any shape."""
+    return _flat(jax.random.normal, key, shape, dtype)
+
+
+def _flat(draw, key, shape, dtype):
+    """Draws a vector and reshapes it: XLA takes many seconds to compile draws of high rank on CPU."""
+    return draw(key, (math.prod(shape),), dtype).reshape(shape)
+
+
+def symmetric_kl(p: Mixture, q: Mixture) -> jax.Array:
+    """KL(p‖q) + KL(q‖p) of single Gaussians, in nats: the squared distance of the means, [...].
+
+    Raises:
+      ValueError: a mixture has several components, for which there is no closed form.
+    """
+    if p.means.shape[-2] != 1 or q.means.shape[-2] != 1:
+        raise ValueError("the divergence of mixtures has no closed form: use symmetric_kl_monte_carlo")
+    return jnp.sum((p.means - q.means)[..., 0, :] ** 2, -1)
+
+
+def symmetric_kl_monte_carlo(p: Mixture, q: Mixture, key: jax.Array, num_samples: int) -> jax.Array:
+    """Estimates KL(p‖q) + KL(q‖p) from `num_samples` of each side, in nats (paper, equation 3), [...].
+
+    Both sides draw from the same key, so the estimate is exactly symmetric in p and q, and exactly 0 if they are equal.
+    """
+
+    def kl(a, b):
+        log_ratio = jax.vmap(lambda z: log_prob(a, z) - log_prob(b, z))(sample(a, key, num_samples))
+        return jnp.mean(log_ratio, 0)
+
+    return kl(p, q) + kl(q, p)

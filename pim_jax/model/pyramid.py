@@ -1,0 +1,153 @@
+"""Multi-scale transforms without parameters: image -> bands, coarse to fine (paper, section 2.4).
+
+An image is [N, H, W, C]; every colour channel is filtered alone; a band is [N, h, w, C]. Bands come in the order of the
+released TensorFlow model: lowpass first, highpass last, orientations in reverse within a scale.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pim_jax.model import filters
+
+KINDS = ("steerable", "laplacian", "none")
+
+
+class Grid(NamedTuple):
+    """Where the samples of a band lie: sample i is at image coordinate `stride * i + offset`, in both directions."""
+
+    stride: int
+    offset: int
+
+
+def steerable(image: jax.Array, *, scales: int, orientations: int) -> list[jax.Array]:
+    """Steerable pyramid: lowpass, then `scales` x `orientations` bandpass bands, then highpass.
+
+    Args:
+      image: [N, H, W, C] float.
+      scales: bandpass scales.
+      orientations: oriented bands per scale: 1, 2, 4 or 6.
+
+    Returns:
+      `scales * orientations + 2` bands; those of scale s have ceil(H / 2^s) rows, the lowpass ceil(H / 2^scales).
+
+    References:
+      Simoncelli & Freeman, ICIP 1995. Zero padding, as in the released model.
+
+    Example:
+      >>> [band.shape[1] for band in steerable(jnp.zeros((1, 64, 64, 3)), scales=3, orientations=2)]
+      [8, 16, 16, 32, 32, 64, 64, 64]
+    """
+    taps = filters.steerable(orientations)
+    low = _filter(image, taps.lowpass0)[0]
+    fine_to_coarse = _filter(image, taps.highpass0)
+    for _ in range(scales):
+        fine_to_coarse += _filter(low, taps.oriented)
+        low = _filter(low, taps.lowpass, stride=2)[0]
+    return [low, *fine_to_coarse[::-1]]
+
+
+def laplacian(image: jax.Array, *, scales: int, residual: bool) -> list[jax.Array]:
+    """Laplacian pyramid of the released code: unpadded, so that bands lose their borders.
+
+    Args:
+      image: [N, H, W, C] float.
+      scales: number of bands.
+      residual: the coarsest band is the lowpass image itself, not one more difference.
+
+    Returns:
+      `scales` bands, coarsest first.
+
+    References:
+      Burt & Adelson, IEEE Trans. Communications 1983; paper, section 3.4.
+
+    Example:
+      >>> [band.shape[1] for band in laplacian(jnp.zeros((1, 64, 64, 3)), scales=3, residual=True)]
+      [15, 27, 60]
+    """
+    taps = filters.binomial()
+    fine_to_coarse = []
+    for scale in range(scales):
+        if residual and scale == scales - 1:
+            fine_to_coarse.append(image)
+            break
+        low = _filter(image, taps, stride=2, padding=0)[0]
+        fine_to_coarse.append(image[:, 2:-2, 2:-2] - _expand(low, taps, image.shape))
+        image = low
+    return fine_to_coarse[::-1]
+
+
+def transform(
+    image: jax.Array, *, kind: str, scales: int, orientations: int, laplacian_residual: bool
+) -> list[jax.Array]:
+    """Applies the pyramid `kind`, one of `KINDS`; "none" gives the image as its only band."""
+    if kind == "steerable":
+        return steerable(image, scales=scales, orientations=orientations)
+    if kind == "laplacian":
+        return laplacian(image, scales=scales, residual=laplacian_residual)
+    return [image]
+
+
+def grids(*, kind: str, scales: int, orientations: int, laplacian_residual: bool) -> tuple[Grid, ...]:
+    """Returns the sampling grid of each band, in the order of `transform`.
+
+    Example:
+      >>> grids(kind="laplacian", scales=3, orientations=2, laplacian_residual=True)
+      (Grid(stride=4, offset=3), Grid(stride=2, offset=5), Grid(stride=1, offset=2))
+    """
+    if kind == "steerable":
+        bandpass = [Grid(2**scale, 0) for scale in range(scales) for _ in range(orientations)]
+        return (Grid(2**scales, 0), *reversed(bandpass), Grid(1, 0))
+    if kind == "laplacian":
+        # An unpadded 3-tap filter puts low sample i at 2 i + 1; a difference band has lost two samples at its start.
+        bands = [Grid(2**scale, 3 * 2**scale - 1) for scale in range(scales)]
+        if laplacian_residual:
+            bands[-1] = Grid(2 ** (scales - 1), 2 ** (scales - 1) - 1)
+        return tuple(reversed(bands))
+    return (Grid(1, 0),)
+
+
+def smallest_size(*, kind: str, scales: int, laplacian_residual: bool) -> int:
+    """Returns the least height and width at which every band has a sample of its own scale.
+
+    Example:
+      >>> smallest_size(kind="steerable", scales=3, laplacian_residual=True)
+      8
+    """
+    if kind == "steerable":
+        return 2**scales
+    if kind == "laplacian":
+        differences = scales - laplacian_residual
+        return 6 * 2 ** (differences - 1) - 1 if differences else 1
+    return 1
+
+
+def _filter(image: jax.Array, taps: np.ndarray, *, stride: int = 1, padding: int | None = None) -> list[jax.Array]:
+    """Correlates every channel of [N, H, W, C] with each of [n, n] or [n, n, filters] taps; a list of [N, h, w, C].
+
+    Channels join the batch: XLA's grouped convolutions, and above all their gradients, are far slower on CPU.
+    """
+    n, height, width, channels = image.shape
+    padding = taps.shape[0] // 2 if padding is None else padding
+    planes = image.transpose(0, 3, 1, 2).reshape(n * channels, height, width, 1)
+    kernel = jnp.asarray(taps.reshape(*taps.shape[:2], 1, -1), image.dtype)
+    out = jax.lax.conv_general_dilated(
+        planes, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    out = out.reshape(n, channels, *out.shape[1:]).transpose(4, 0, 2, 3, 1)
+    return list(out)
+
+
+def _expand(low: jax.Array, taps: np.ndarray, shape: tuple[int, ...]) -> jax.Array:
+    """Upsamples by two and smooths: the transpose of the decimating filter, cut to the middle of `shape`."""
+    n, height, width, channels = low.shape
+    planes = low.transpose(0, 3, 1, 2).reshape(n * channels, height, width, 1)
+    kernel = jnp.asarray(4 * taps[:, :, None, None], low.dtype)
+    # Low sample i sits at 2 i + 1; the wanted span is [2, size - 2).
+    pads = [(0, size - 2 - (2 * length - 1)) for size, length in zip(shape[1:3], (height, width), strict=True)]
+    out = jax.lax.conv_general_dilated(
+        planes, kernel, (1, 1), pads, lhs_dilation=(2, 2), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return out.reshape(n, channels, *out.shape[1:3]).transpose(0, 2, 3, 1)

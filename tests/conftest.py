@@ -1,0 +1,42 @@
+"""Strict settings for every test: eight CPU devices, no implicit promotion of types or ranks."""
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ["JAX_PLATFORMS"] = "cpu"
+# Several tests run the commands as processes of their own: they share what is compiled.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="pim_jax_tests_"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture
+def promoting():
+    """optax mixes Python floats with integer counts, which strict promotion forbids."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The shared data folder beside the checkout; a test that needs it is skipped without it."""
+    if not SHARED.is_dir():
+        pytest.skip("the shared data folder is not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def golden(shared):
+    """Inputs and outputs of the official implementation."""
+    with np.load(shared / "golden" / "golden.npz") as arrays:
+        return dict(arrays)

@@ -1,0 +1,47 @@
+"""Minimal filtering computes the same convolution."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pim_jax.model import convolution
+
+CASES = [
+    ((3, 60, 60, 7), 5, ((2, 2), (2, 2))),
+    ((4, 51, 50, 16), 3, ((0, 2), (1, 0))),
+    ((9, 33, 41, 3), 8, ((0, 0), (0, 0))),
+]
+
+
+@pytest.mark.parametrize(("shape", "units", "padding"), CASES)
+def test_equals_convolution_in_double_precision(shape, units, padding):
+    x, kernel = random(0, shape), random(1, (5, 5, shape[-1], units))
+    assert shape[0] * shape[1] * shape[2] >= convolution._WORTH_COMPILING
+    found = jax.jit(convolution.convolve, static_argnums=2)(x, kernel, padding)
+    wanted = reference(x, kernel, padding)
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_gradients_equal_those_of_the_direct_convolution():
+    x, kernel, padding = random(0, (3, 60, 60, 4)), random(1, (5, 5, 4, 6)), ((2, 1), (0, 2))
+
+    def loss(function):
+        return jax.jit(jax.grad(lambda x, kernel: jnp.sum(jnp.sin(function(x, kernel))), (0, 1)))(x, kernel)
+
+    minimal = loss(lambda x, kernel: convolution.convolve(x, kernel, padding))
+    direct = loss(convolution._direct(padding))
+    for found, wanted in zip(minimal, direct, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=2e-4 * np.abs(wanted).max())
+
+
+def random(seed, shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def reference(x, kernel, padding):
+    """The definition, in float64."""
+    x = np.pad(np.asarray(x, np.float64), ((0, 0), *padding, (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], (1, 2))
+    return np.einsum("nhwcij,ijck->nhwk", windows, np.asarray(kernel, np.float64), optimize=True)
