@@ -1,0 +1,1 @@
+"""Data: videos to frame pairs, frame pairs to batches, image files to arrays."""
