@@ -1,0 +1,12 @@
+"""Ablation: Laplacian pyramid, three convolutional layers (paper, section 3.4). Otherwise `pim5`.
+
+Command:  python train.py configs/ablation_laplacian_3layer.py --workdir runs/ablation_laplacian_3layer --data DATA
+"""
+
+import dataclasses
+from pathlib import Path
+
+from pim_jax.training.config import load
+
+pim5 = load(Path(__file__).with_name("pim5.py"))
+config = dataclasses.replace(pim5, model=dataclasses.replace(pim5.model, pyramid="laplacian", widths=(64, 64, 3)))

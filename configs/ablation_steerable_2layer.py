@@ -1,0 +1,12 @@
+"""Ablation: two convolutional layers (paper, section 3.4). Otherwise `pim5`.
+
+Command:  python train.py configs/ablation_steerable_2layer.py --workdir runs/ablation_steerable_2layer --data DATA
+"""
+
+import dataclasses
+from pathlib import Path
+
+from pim_jax.training.config import load
+
+pim5 = load(Path(__file__).with_name("pim5.py"))
+config = dataclasses.replace(pim5, model=dataclasses.replace(pim5.model, widths=(64, 3)))

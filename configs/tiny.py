@@ -1,0 +1,17 @@
+"""A minute on a laptop's CPU: shows that everything runs. Its weights are of no use.
+
+Command:  python train.py configs/tiny.py --workdir runs/tiny
+"""
+
+from pim_jax.model.pim import ModelConfig
+from pim_jax.training.config import Config
+
+config = Config(
+    model=ModelConfig(widths=(8, 8, 3)),
+    steps=60,
+    batch=8,
+    learning_rate=1e-3,
+    beta_steps=40,
+    log_every=10,
+    save_every=20,
+)

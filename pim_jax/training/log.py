@@ -1,0 +1,83 @@
+"""What a run tells: lines, a progress bar on a terminal, `metrics.jsonl`, TensorBoard events if tensorboardX is."""
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+_FILE = "metrics.jsonl"
+
+
+class Log:
+    """Writes metrics of a run; a context that closes its files.
+
+    Args:
+      workdir: `metrics.jsonl` and TensorBoard events go there.
+      step: steps done so far. Lines of later steps, which a killed run left, are removed: they are about to be written
+        again.
+      steps: steps in all, for the progress bar.
+    """
+
+    def __init__(self, workdir: str | Path, *, step: int, steps: int):
+        workdir = Path(workdir)
+        _forget_after(workdir / _FILE, step)
+        self._file = (workdir / _FILE).open("a")
+        self._events = _event_writer(workdir, step)
+        self._bar = tqdm(total=steps, initial=step, unit="step", disable=not sys.stderr.isatty())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._bar.close()
+        self._file.close()
+        if self._events:
+            self._events.close()
+
+    def advance(self) -> None:
+        """Moves the progress bar by one step."""
+        self._bar.update()
+
+    def say(self, line: str) -> None:
+        """Prints a line, above the progress bar if there is one."""
+        self._bar.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Records the metrics of a step."""
+        self.say(f"step {step}  " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._file.flush()
+        for name, value in metrics.items() if self._events else ():
+            self._events.add_scalar(name, value, step)
+
+
+def read(workdir: str | Path) -> list[dict]:
+    """Returns the lines of a run's `metrics.jsonl`; a last line that a killed run cut short is left out."""
+    rows = []
+    for line in (Path(workdir) / _FILE).read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def _forget_after(path: Path, step: int):
+    if not path.exists():
+        return
+    kept = [row for row in read(path.parent) if row["step"] <= step]
+    partial = path.with_suffix(".part")
+    partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    os.replace(partial, path)
+
+
+def _event_writer(workdir: Path, step: int):
+    if importlib.util.find_spec("tensorboardX") is None:
+        return None
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)

@@ -1,0 +1,125 @@
+"""One training step: a pure function of (state, frame pairs), for any mesh of devices."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pim_jax.model import mixture, pim
+from pim_jax.training import objectives, schedule
+from pim_jax.training.config import Config
+
+
+class State(NamedTuple):
+    """What a checkpoint holds. The random numbers of a step follow from the seed and the step alone."""
+
+    step: jax.Array  # int32, steps done
+    params: pim.Params
+    optimizer: optax.OptState
+
+
+def mesh() -> Mesh:
+    """Returns the mesh of all devices of all processes, with the one axis "data"."""
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+
+def init(config: Config, mesh: Mesh) -> State:
+    """Returns the state before the first step, replicated over the mesh."""
+
+    def init(key):
+        params = pim.init(config.model, key)
+        return State(jnp.zeros((), jnp.int32), params, schedule.optimizer(config).init(params))
+
+    return jax.jit(init, out_shardings=replicated(mesh))(jax.random.key(config.seed))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The sharding of the state."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batched(mesh: Mesh) -> NamedSharding:
+    """The sharding of a batch of frame pairs, [2, B, H, W, 3]."""
+    return NamedSharding(mesh, PartitionSpec(None, "data"))
+
+
+def make(config: Config, mesh: Mesh):
+    """Returns the jitted step.
+
+    Returns:
+      A function (state, pairs) -> (state, metrics). `pairs`: uint8 [2, B, H, W, 3], axis 0 is x and y, sharded as
+      `batched`; `metrics`: scalars `loss`, `gradient_norm`, `I`, and, for IXYZ, `Rx`, `Ry`, `beta`.
+    """
+    optimizer = schedule.optimizer(config)
+
+    def step(state: State, pairs: jax.Array):
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        grad = jax.value_and_grad(loss, argnums=1, has_aux=True)
+        (_, metrics), gradients = grad(config, state.params, pairs, state.step, key)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
+        return State(state.step + 1, optax.apply_updates(state.params, updates), optimizer_state), metrics
+
+    return jax.jit(
+        step, donate_argnums=0, in_shardings=(replicated(mesh), batched(mesh)), out_shardings=replicated(mesh)
+    )
+
+
+def loss(config: Config, params: pim.Params, pairs: jax.Array, step, key: jax.Array, *, crop: bool = True):
+    """The loss of a batch and its terms.
+
+    Args:
+      config: objective, contrast, centre, β and precision are used.
+      params: parameters of `config.model`.
+      pairs: uint8 [2, B, H, W, 3].
+      step: steps done, for β.
+      key: of the noise in z; one key gives the same noise for any number of devices.
+      crop: compute features only where the loss needs them. False computes whole bands and then cuts the same windows.
+
+    Returns:
+      (loss, {name: scalar}).
+    """
+    with jax.default_matmul_precision(config.precision):
+        x, y = _features(config, params, pairs, crop)
+        if config.objective == "ixyz":
+            return _ixyz(config, params, x, y, step, key)
+        return _infonce(config, params, x, y, key)
+
+
+def _features(config, params, pairs, crop):
+    images = (pairs.astype(jnp.float32) / 255).reshape(-1, *pairs.shape[2:])
+    if crop:
+        features = pim.features(config.model, params, images, centre=config.centre)
+    else:
+        whole = pim.features(config.model, params, images)
+        windows = pim.centres(config.model, whole, config.centre)
+        features = [f[:, slice(*rows), slice(*columns)] for f, (rows, columns) in zip(whole, windows, strict=True)]
+    flat = [f.reshape(2, pairs.shape[1], -1, f.shape[-1]) for f in features]
+    return [f[0] for f in flat], [f[1] for f in flat]
+
+
+def _ixyz(config, params, x, y, step, key):
+    means = pim.full(config.model, params, x, y)
+    z = _sample(means, key)
+    q_x, q_y = (pim.marginal(config.model, params, f) for f in (x, y))
+    terms = objectives.ixyz(z, means, q_x, q_y, contrast=config.contrast)
+    beta = schedule.beta(step, config.beta_steps)
+    value = objectives.ixyz_loss(terms, beta)
+    metrics = {"loss": value, "I": terms.information, "Rx": terms.rate_x, "Ry": terms.rate_y, "beta": beta}
+    return value, metrics
+
+
+def _infonce(config, params, x, y, key):
+    q_x = pim.marginal(config.model, params, x)
+    q = q_x if config.objective == "single-infonce" else pim.marginal(config.model, params, y)
+    z = _sample([mixture.mean(m) for m in q_x], key)
+    information = objectives.infonce(z, q, contrast=config.contrast)
+    return -information, {"loss": -information, "I": information}
+
+
+def _sample(means: list[jax.Array], key: jax.Array) -> list[jax.Array]:
+    """One sample of unit variance around every mean."""
+    keys = jax.random.split(key, len(means))
+    return [m + mixture.noise(k, m.shape, m.dtype) for k, m in zip(keys, means, strict=True)]

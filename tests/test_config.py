@@ -1,0 +1,85 @@
+"""Configurations read, override and round-trip; mistakes name the field."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from pim_jax.model.pim import ModelConfig
+from pim_jax.training import config as configuration
+from pim_jax.training.config import Config
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+PIM5 = configuration.load(CONFIGS[0].with_name("pim5.py"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_file_loads_and_says_how_to_run_it(path):
+    assert isinstance(configuration.load(path), Config)
+    assert f"python train.py configs/{path.name}" in path.read_text()
+
+
+@pytest.mark.parametrize("path", [p for p in CONFIGS if p.stem.startswith("ablation")], ids=lambda path: path.stem)
+def test_ablations_differ_from_pim5_in_what_they_ablate_alone(path):
+    config = configuration.load(path)
+    differing = {
+        field.name for field in dataclasses.fields(Config) if getattr(config, field.name) != getattr(PIM5, field.name)
+    }
+    assert differing <= {"model", "objective"}
+    assert config != PIM5
+
+
+def test_round_trips_through_json():
+    config = Config(model=ModelConfig(widths=(4, 3), mixtures=5), learning_rate_drops=(1, 2))
+    assert configuration.from_json(Config, configuration.to_json(config)) == config
+
+
+def test_overrides_keep_types():
+    config = configuration.override(
+        Config(),
+        [
+            "batch=16",
+            "learning_rate=1",
+            "model.head=released",
+            "model.laplacian_residual=False",
+            "learning_rate_drops=()",
+        ],
+    )
+    assert (config.batch, config.learning_rate, config.model.head) == (16, 1.0, "released")
+    assert config.model.laplacian_residual is False and config.learning_rate_drops == ()
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("batch", "field=value"),
+        ("bach=3", "no field 'bach'; it has batch"),
+        ("model.size=3", "no field 'size'"),
+        ("batch=3.5", "batch must be a whole number, not '3.5'"),
+        ("batch=True", "batch must be a whole number"),
+        ("model.widths=3", "model.widths must be whole numbers"),
+        ("learning_rate=fast", "learning_rate must be a number, not 'fast'"),
+        ("model=3", "name one value"),
+        ("batch.size=3", "name one value"),
+        ("batch=0", "batch must be at least 1"),
+        ("contrast=pixel", "contrast must be one of position, band, joint"),
+        ("patch=4", "patch must be at least 8"),
+    ],
+)
+def test_wrong_overrides_name_the_field(assignment, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        configuration.override(Config(), [assignment])
+
+
+def test_contrastive_objectives_need_one_component():
+    with pytest.raises(ValueError, match="mixtures=1, not 5"):
+        Config(objective="infonce", model=ModelConfig(mixtures=5))
+
+
+def test_a_file_without_config_is_refused(tmp_path):
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    with pytest.raises(ValueError, match="must define `config`"):
+        configuration.load(tmp_path / "empty.py")
+    with pytest.raises(FileNotFoundError, match="no configuration file"):
+        configuration.load(tmp_path / "none.py")

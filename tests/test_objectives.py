@@ -1,0 +1,103 @@
+"""Theorems about the objectives."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pim_jax.model import mixture
+from pim_jax.model.mixture import Mixture
+from pim_jax.training import objectives
+
+BATCH, DIMENSIONS, POSITIONS = 8, 10, (64, 16)
+every_contrast = pytest.mark.parametrize("contrast", objectives.CONTRASTS)
+
+
+def random_terms(seed=0, spread=1.0, components=3):
+    """(z, means, q_x, q_y) for two bands."""
+    keys = iter(jax.random.split(jax.random.key(seed), 8 * len(POSITIONS)))
+
+    def mixtures(positions):
+        shape = (BATCH, positions, components)
+        means = spread * jax.random.normal(next(keys), (*shape, DIMENSIONS))
+        return Mixture(means, jax.random.normal(next(keys), shape))
+
+    means = [spread * jax.random.normal(next(keys), (BATCH, p, DIMENSIONS)) for p in POSITIONS]
+    z = [m + jax.random.normal(next(keys), m.shape) for m in means]
+    return z, means, [mixtures(p) for p in POSITIONS], [mixtures(p) for p in POSITIONS]
+
+
+@every_contrast
+def test_minibatch_marginal_equals_its_definition(contrast):
+    """In float64, one pair of examples at a time."""
+    z, means, _, _ = random_terms()
+    log_prob = [
+        -0.5 * ((np.float64(s)[:, None] - np.float64(m)[None]) ** 2).sum(-1) - DIMENSIONS / 2 * math.log(2 * math.pi)
+        for s, m in zip(z, means, strict=True)
+    ]  # [B, B, P]: z of i under j
+    log_mean_exp = lambda values: np.log(np.exp(values).mean(1))  # noqa: E731
+    if contrast == "position":
+        wanted = np.mean([log_mean_exp(p).mean(-1) for p in log_prob], 0)
+    elif contrast == "band":
+        wanted = np.mean([log_mean_exp(p.mean(-1)) for p in log_prob], 0)
+    else:
+        wanted = log_mean_exp(np.mean([p.mean(-1) for p in log_prob], 0))
+    np.testing.assert_allclose(objectives.minibatch_marginal(z, means, contrast=contrast), wanted, rtol=1e-5)
+
+
+@every_contrast
+def test_at_beta_one_the_loss_is_minus_the_bound(contrast):
+    terms = objectives.ixyz(*random_terms(), contrast=contrast)
+    bound = terms.information - terms.rate_x - terms.rate_y
+    assert float(objectives.ixyz_loss(terms, 1.0)) == pytest.approx(-float(bound), rel=1e-6)
+    assert float(objectives.ixyz_loss(terms, 0.0)) == -float(terms.information)
+
+
+@every_contrast
+@pytest.mark.parametrize("spread", [0.0, 0.1, 1.0, 30.0, 1000.0])
+def test_information_is_at_most_log_batch(contrast, spread):
+    information = objectives.ixyz(*random_terms(spread=spread), contrast=contrast).information
+    assert float(information) <= math.log(BATCH) + 1e-5
+    if spread >= 30:
+        assert float(information) == pytest.approx(math.log(BATCH), abs=1e-4)
+    if spread == 0:
+        assert float(information) == pytest.approx(0, abs=1e-5)
+
+
+def test_identical_encoders_have_no_rate():
+    z, means, _, q_y = random_terms()
+    same = [mixture.gaussian(m) for m in means]
+    terms = objectives.ixyz(z, means, same, q_y, contrast="position")
+    assert float(terms.rate_x) == 0
+    assert float(terms.rate_y) > 0
+
+
+@every_contrast
+def test_single_variable_infonce_is_the_information_of_its_own_encoder(contrast):
+    z, means, _, _ = random_terms()
+    q = [mixture.gaussian(m) for m in means]
+    found = objectives.infonce(z, q, contrast=contrast)
+    wanted = objectives.ixyz(z, means, q, q, contrast=contrast).information
+    assert float(found) == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_infonce_is_zero_for_an_encoder_that_ignores_its_image():
+    z, means, _, _ = random_terms()
+    constant = [mixture.gaussian(jnp.zeros_like(m)) for m in means]
+    assert float(objectives.infonce(z, constant, contrast="position")) == pytest.approx(0, abs=1e-5)
+
+
+def test_far_means_lose_no_precision():
+    """A common offset of 1000 changes nothing: the marginal depends on differences alone."""
+    z, means, _, _ = random_terms()
+    near = objectives.minibatch_marginal(z, means, contrast="position")
+    far = objectives.minibatch_marginal([s + 1000 for s in z], [m + 1000 for m in means], contrast="position")
+    np.testing.assert_allclose(far, near, atol=5e-3)
+
+
+def test_unknown_contrast_is_refused():
+    z, means, _, _ = random_terms()
+    with pytest.raises(ValueError, match="position, band, joint"):
+        objectives.minibatch_marginal(z, means, contrast="pixel")

@@ -1,0 +1,92 @@
+"""A training step is the same for any number of devices, and cropping changes nothing but the time."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pim_jax.model.pim import ModelConfig
+from pim_jax.training import step as training
+from pim_jax.training.config import Config
+from pim_jax.training.objectives import CONTRASTS
+
+SMALL = Config(model=ModelConfig(widths=(8, 6, 3), mixtures=2), batch=8, beta_steps=4, learning_rate=1e-3)
+
+
+def pairs(batch=8, seed=0):
+    rng = np.random.default_rng(seed)
+    smooth = rng.integers(0, 200, (1, batch, 8, 8, 3)).repeat(8, 2).repeat(8, 3)
+    return (smooth + rng.integers(0, 40, (2, batch, 64, 64, 3))).astype(np.uint8)
+
+
+def mesh_of(devices):
+    return jax.sharding.Mesh(np.array(jax.devices()[:devices]), ("data",))
+
+
+def loss_and_gradients(config, batch, mesh=None, **options):
+    mesh = mesh or mesh_of(1)
+    params = training.init(config, mesh).params
+    batch = jax.device_put(batch, training.batched(mesh))
+
+    def loss(params, batch):
+        return training.loss(config, params, batch, jnp.int32(3), jax.random.key(1), **options)
+
+    (_, metrics), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(params, batch)
+    return metrics, gradients
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_eight_devices_compute_what_one_does(contrast):
+    """The minibatch marginal spans the global batch, so neither loss nor gradients know of devices."""
+    config = dataclasses.replace(SMALL, contrast=contrast)
+    one, eight = (loss_and_gradients(config, pairs(), mesh_of(n)) for n in (1, 8))
+    for name in one[0]:
+        np.testing.assert_allclose(eight[0][name], one[0][name], rtol=2e-5, atol=1e-6)
+    assert_gradients_close(eight[1], one[1])
+
+
+@pytest.mark.parametrize("pyramid", ["steerable", "laplacian", "none"])
+def test_cropped_frontend_gives_the_loss_and_gradients_of_whole_bands(pyramid):
+    config = dataclasses.replace(SMALL, model=dataclasses.replace(SMALL.model, pyramid=pyramid))
+    cropped, whole = (loss_and_gradients(config, pairs(2), crop=crop) for crop in (True, False))
+    for name in whole[0]:
+        np.testing.assert_allclose(cropped[0][name], whole[0][name], rtol=2e-5, atol=1e-6)
+    assert_gradients_close(cropped[1], whole[1])
+
+
+@pytest.mark.parametrize("objective", ["ixyz", "infonce", "single-infonce"])
+def test_training_on_one_batch_raises_the_objective(objective, promoting):
+    config = dataclasses.replace(SMALL, objective=objective, model=dataclasses.replace(SMALL.model, mixtures=1))
+    mesh = mesh_of(8)
+    state, step = training.init(config, mesh), training.make(config, mesh)
+    batch = jax.device_put(pairs(), training.batched(mesh))
+    information = []
+    for _ in range(12):
+        state, metrics = step(state, batch)
+        information.append(float(metrics["I"]))
+    assert int(state.step) == 12
+    assert information[-1] > information[0] + 0.05
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.params))
+
+
+def test_same_seed_same_state_and_noise_follows_the_step(promoting):
+    mesh, batch = mesh_of(1), pairs()
+    step = training.make(SMALL, mesh)
+    batch = jax.device_put(batch, training.batched(mesh))
+    first, second = (step(training.init(SMALL, mesh), batch) for _ in range(2))
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+    frozen = dataclasses.replace(SMALL, learning_rate=1e-30, beta_steps=0)
+    step, state = training.make(frozen, mesh), training.init(frozen, mesh)
+    state, before = step(state, batch)
+    _, after = step(state, batch)
+    assert float(before["I"]) != float(after["I"])
+
+
+def assert_gradients_close(found, wanted):
+    scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(wanted))
+    assert scale > 0
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-4 * scale)

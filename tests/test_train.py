@@ -1,0 +1,146 @@
+"""The training command: runs, resumes to the bit, survives kills, and says what is wrong."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pim_jax import metric
+from pim_jax.data import bundled, prepare
+from pim_jax.training import log
+
+ROOT = Path(__file__).parents[1]
+STEPS = 24
+TINY = ["model.widths=(6,3)", "batch=8", f"steps={STEPS}", "log_every=1", "save_every=4"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    out = tmp_path_factory.mktemp("data") / "pairs"
+    with bundled.clip() as clip:
+        assert prepare.main([str(clip), "--out", str(out), "--workers", "1"]) == 0
+    return out
+
+
+def command(workdir, data, *overrides):
+    config = str(ROOT / "configs" / "tiny.py")
+    return [sys.executable, "train.py", config, "--workdir", str(workdir), "--data", str(data), *TINY, *overrides]
+
+
+def train(workdir, data, *overrides):
+    return subprocess.run(command(workdir, data, *overrides), cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def numbers(workdir):
+    """What a run computed, step by step, without what depends on the clock."""
+    clock = {"pairs_per_second", "waiting"}
+    return [{name: value for name, value in row.items() if name not in clock} for row in log.read(workdir)]
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run") / "w"
+    done = train(workdir, data)
+    assert done.returncode == 0, done.stderr
+    assert f"finished at step {STEPS}" in done.stdout
+    return workdir
+
+
+def test_logs_every_term_of_every_step(finished):
+    rows = log.read(finished)
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    wanted = {"step", "loss", "I", "Rx", "Ry", "beta", "gradient_norm", "pairs_per_second", "waiting"}
+    assert all(set(row) == wanted for row in rows)
+
+
+def test_the_metric_loads_from_the_working_directory(finished):
+    pim = metric.load(finished)
+    assert pim.config.widths == (6, 3) and "tiny" in pim.name
+
+
+def test_running_again_continues_to_the_same_numbers(finished, data, tmp_path):
+    assert train(tmp_path, data, "steps=10").returncode == 0
+    again = train(tmp_path, data)
+    assert again.returncode == 0 and f"step 10 of {STEPS}" in again.stdout
+    assert numbers(tmp_path) == numbers(finished)
+
+
+@pytest.mark.slow
+def test_killed_at_random_steps_the_losses_continue_as_if_nothing_had_happened(finished, data, tmp_path):
+    rng, kills = random.Random(0), 0
+    for _ in range(3):
+        process = subprocess.Popen(
+            command(tmp_path, data), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        target = rng.randrange(4 * kills + 2, 4 * kills + 8)
+        while process.poll() is None and steps_done(tmp_path) < target:
+            time.sleep(0.02)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    assert kills == 3
+    assert train(tmp_path, data).returncode == 0
+    assert numbers(tmp_path) == numbers(finished)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_leaves_with_a_clear_line(finished, data, tmp_path, number):
+    process = subprocess.Popen(
+        command(tmp_path, data, "save_every=1000"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and steps_done(tmp_path) < 3:
+        time.sleep(0.02)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert f"stopped by {number.name} at step" in output and "Traceback" not in errors
+    (saved,) = (tmp_path / "checkpoints").iterdir()
+    assert int(saved.name) == log.read(tmp_path)[-1]["step"]
+    if number == signal.SIGTERM:
+        assert train(tmp_path, data).returncode == 0
+        assert numbers(tmp_path) == numbers(finished)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(data, tmp_path):
+    done = train(tmp_path, data, "learning_rate=1e30", "save_every=1")
+    assert done.returncode == 1
+    assert "is not finite" in done.stderr and "Traceback" not in done.stderr
+    failed = int(done.stderr.split("step ")[1].split()[0])
+    kept = [int(entry.name) for entry in (tmp_path / "checkpoints").iterdir()]
+    assert max(kept, default=0) < failed
+    assert all(json.dumps(row).find("NaN") < 0 for row in log.read(tmp_path))
+
+
+def test_other_settings_are_refused_in_a_used_directory(finished, data):
+    done = train(finished, data, "batch=16")
+    assert done.returncode == 2
+    assert "batch: 8 there, 16 here" in done.stderr and "--workdir" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["configs/none.py"], "no configuration file"),
+        (["configs/tiny.py", "batch=many"], "batch must be a whole number"),
+        (["configs/tiny.py", "--data", "configs"], "configs is not a training set"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_two(tmp_path, arguments, message):
+    done = subprocess.run(
+        [sys.executable, "train.py", *arguments, "--workdir", str(tmp_path / "w")],
+        cwd=ROOT, capture_output=True, text=True, env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr and done.stderr.count("\n") == 1
+
+
+def steps_done(workdir):
+    path = workdir / "metrics.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
