@@ -1,0 +1,346 @@
+"""The metric: how different do two images look?
+
+Images are float sRGB in [0, 1], channels last. A distance is 0 for equal images, larger for images that look more
+different, and has no unit. Everything here is pure and goes through `jit`, `grad`, `vmap` and `shard_map`; only the
+checks of values (range, NaN) need concrete arrays, and are skipped while JAX traces.
+
+    from pim_jax import metric
+    pim = metric.load()
+    d = pim.distance(x, y)
+"""
+
+import dataclasses
+from importlib import resources
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pim_jax.model import mixture
+from pim_jax.model import pim as networks
+from pim_jax.model.mixture import Mixture
+from pim_jax.model.pim import ModelConfig
+
+DEFAULT_SEED = 0
+DEFAULT_SAMPLES = 4
+_PRECISIONS = ("default", "high", "highest")
+
+Embedding = tuple[Mixture, ...]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, repr=False)
+class Metric:
+    """PIM with its weights: a frozen pytree whose leaves are the parameters.
+
+    Make one with `load` or `from_params`.
+
+    Attributes:
+      params: parameters of the networks, as in `pim_jax.model.pim`.
+      config: what the networks look like (static).
+      name: what the weights are called (static).
+      digest: the first 12 hexadecimal digits of the SHA-256 of the parameters (static).
+      commit: the commit of the code that trained them, if known (static).
+      precision: of matrix products, "highest" unless relaxed (static).
+    """
+
+    params: networks.Params
+    config: ModelConfig = dataclasses.field(metadata={"static": True})
+    name: str = dataclasses.field(metadata={"static": True})
+    digest: str = dataclasses.field(metadata={"static": True})
+    commit: str | None = dataclasses.field(default=None, metadata={"static": True})
+    precision: str = dataclasses.field(default="highest", metadata={"static": True})
+
+    def __repr__(self):
+        commit = f", commit {self.commit}" if self.commit else ""
+        return f"Metric({self.name!r}, weights {self.digest}{commit}, precision {self.precision!r})"
+
+    def distance(
+        self, x: jax.Array, y: jax.Array, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
+    ) -> jax.Array:
+        """The distance between images, averaged over all of their pixels.
+
+        With one mixture component (pim-1) it is the squared distance of the embeddings, exactly symmetric. With several
+        (pim-5) it is a Monte-Carlo estimate of the symmetrised Kullback-Leibler divergence: symmetric and repeatable
+        for a given key, and slightly negative at times for images that are nearly equal.
+
+        Args:
+          x, y: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1], of one height and width, at least
+            `config.smallest_size`. Either may have N = 1 against a batch, and is then encoded once.
+          key: of the Monte-Carlo samples; `jax.random.key(0)` if none is given. pim-1 needs none.
+          num_samples: Monte-Carlo samples from each side.
+
+        Returns:
+          [N] float32, or [] for two single images.
+
+        Raises:
+          TypeError: an image is not floating-point.
+          ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
+
+        References:
+          Paper, equation 3 and section 2.2, on the scale of the released code.
+
+        Example:
+          >>> pim = from_params(ModelConfig(), networks.init(ModelConfig(), jax.random.key(0)))
+          >>> x = jax.random.uniform(jax.random.key(1), (2, 16, 16, 3))
+          >>> float(pim.distance(x, x).max())
+          0.0
+        """
+        x, y, single = _images(self, x, y)
+        return _unbatch(_distance(self, x, y, _key(key), num_samples), single)
+
+    def distance_map(
+        self, x: jax.Array, y: jax.Array, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
+    ) -> jax.Array:
+        """Where the images differ: the distance at every pixel, whose mean is `distance`.
+
+        Every band's map is spread over the pixels by area, so that its mean is kept; coarse bands give coarse squares.
+
+        Args, Raises: as `distance`.
+
+        Returns:
+          [N, H, W] float32, or [H, W] for two single images.
+        """
+        x, y, single = _images(self, x, y)
+        return _unbatch(_distance_map(self, x, y, _key(key), num_samples), single)
+
+    def embed(self, x: jax.Array) -> Embedding:
+        """The representation of an image, to be compared with others by `between`.
+
+        Args:
+          x: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1].
+
+        Returns:
+          A mixture per band, coarse to fine: means [N, h, w, K, dimensions], logits [N, h, w, K]. A single image gives
+            N = 1.
+
+        Raises:
+          As `distance`.
+        """
+        return _embed(self, _image(self, "x", x))
+
+    def between(
+        self, z_x: Embedding, z_y: Embedding, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
+    ) -> jax.Array:
+        """The distance between images given by their embeddings.
+
+        Args:
+          z_x, z_y: from `embed`, for images of one size; either may have N = 1 against a batch.
+          key, num_samples: as for `distance`.
+
+        Returns:
+          [N] float32.
+
+        Raises:
+          ValueError: the embeddings are of images of different sizes, or of other weights.
+        """
+        shapes_x, shapes_y = ([band.means.shape[1:] for band in z] for z in (z_x, z_y))
+        if shapes_x != shapes_y:
+            raise ValueError(f"the embeddings are not of images of one size: their bands are {shapes_x} and {shapes_y}")
+        _check_batches("z_x", z_x[0].means.shape[0], "z_y", z_y[0].means.shape[0])
+        return _between(self, z_x, z_y, _key(key), num_samples)
+
+
+def load(weights: str | Path = "pim-1", *, precision: str = "highest") -> Metric:
+    """Returns the metric with trained weights.
+
+    Args:
+      weights: the name of weights in the package, or a folder: the working directory of `train.py`, one of its
+        checkpoints, or what `python -m pim_jax.convert` wrote.
+      precision: of matrix products: "highest" gives the same number on every device up to rounding; "high" and
+        "default" let GPUs and TPUs multiply in fewer bits. CPUs always use float32.
+
+    Raises:
+      FileNotFoundError: no bundled weights and no folder have that name.
+      ValueError: the folder holds no weights or damaged ones, or `precision` is unknown.
+
+    Example:
+      >>> load("pim-1").name
+      'pim-1'
+    """
+    # Here, not above: reading weights takes orbax, a second of import that users of from_params do not need.
+    from pim_jax.training import checkpoint
+
+    bundled = resources.files("pim_jax").joinpath("weights")
+    names = sorted(entry.name for entry in bundled.iterdir() if entry.joinpath("params").is_dir())
+    if str(weights) in names:
+        with resources.as_file(bundled / str(weights)) as directory:
+            stored = checkpoint.load_weights(directory)
+        _verify(str(weights), bundled, stored.digest)
+    elif Path(weights).exists():
+        stored = checkpoint.load_weights(weights)
+    else:
+        raise FileNotFoundError(f"{weights} is neither a folder nor the name of bundled weights ({', '.join(names)})")
+    about = stored.about
+    return from_params(stored.model, stored.params, name=about["name"], commit=about.get("commit"), precision=precision)
+
+
+def from_params(
+    config: ModelConfig,
+    params: networks.Params,
+    *,
+    name: str = "unnamed",
+    commit: str | None = None,
+    precision: str = "highest",
+) -> Metric:
+    """Returns the metric with given parameters, such as those of a training run in memory.
+
+    Args:
+      config: the networks.
+      params: parameters of `config`, concrete float32 arrays.
+      name: what to call the weights.
+      commit: of the code that trained them.
+      precision: see `load`.
+
+    Raises:
+      ValueError: `precision` is unknown.
+    """
+    from pim_jax.training.checkpoint import digest
+
+    if precision not in _PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, not {precision!r}")
+    return Metric(jax.tree.map(jnp.asarray, params), config, name, digest(params)[:12], commit, precision)
+
+
+@jax.jit
+def _embed(pim: Metric, x):
+    with jax.default_matmul_precision(pim.precision):
+        features = networks.features(pim.config, pim.params, x.astype(jnp.float32))
+        return tuple(networks.marginal(pim.config, pim.params, features))
+
+
+def _embed_both(pim, x, y):
+    if x.shape[0] != y.shape[0]:
+        return _embed(pim, x), _embed(pim, y)
+    # One after the other through the same code: equal images get equal embeddings to the bit, in half the memory.
+    both = jax.lax.map(lambda image: _embed(pim, image), jnp.stack([x.astype(jnp.float32), y.astype(jnp.float32)]))
+    return (jax.tree.map(lambda leaf, side=side: leaf[side], both) for side in (0, 1))
+
+
+def _position_maps(pim, z_x, z_y, key, num_samples) -> list[jax.Array]:
+    """The distance at every position of every band, [N, h, w] each."""
+    if pim.config.mixtures == 1:
+        return [mixture.symmetric_kl(p, q) / pim.config.dimensions for p, q in zip(z_x, z_y, strict=True)]
+
+    def one_image(p, q, band_key):
+        return mixture.symmetric_kl_monte_carlo(p, q, band_key, num_samples)
+
+    # Every image of a batch sees the same noise, so that its distance does not depend on the others.
+    keys = jax.random.split(key, len(z_x))
+    batch = max(z_x[0].means.shape[0], z_y[0].means.shape[0])
+    maps = []
+    for p, q, band_key in zip(z_x, z_y, keys, strict=True):
+        p, q = (jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape[1:])), m) for m in (p, q))
+        maps.append(jax.vmap(one_image, in_axes=(0, 0, None))(p, q, band_key))
+    return maps
+
+
+@jax.jit(static_argnames="num_samples")
+def _between(pim, z_x, z_y, key, num_samples):
+    with jax.default_matmul_precision(pim.precision):
+        maps = _position_maps(pim, z_x, z_y, key, num_samples)
+        return sum(m.mean((1, 2)) for m in maps) / len(maps)
+
+
+@jax.jit(static_argnames="num_samples")
+def _distance(pim, x, y, key, num_samples):
+    z_x, z_y = _embed_both(pim, x, y)
+    return _between(pim, z_x, z_y, key, num_samples)
+
+
+@jax.jit(static_argnames="num_samples")
+def _distance_map(pim, x, y, key, num_samples):
+    with jax.default_matmul_precision(pim.precision):
+        z_x, z_y = _embed_both(pim, x, y)
+        maps = _position_maps(pim, z_x, z_y, key, num_samples)
+        return sum(_spread(m, x.shape[1:3]) for m in maps) / len(maps)
+
+
+def _spread(band_map: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Resizes [N, h, w] to [N, *size] by area, which keeps the mean."""
+    rows, columns = (
+        jnp.asarray(_area_weights(have, want)) for have, want in zip(band_map.shape[1:], size, strict=True)
+    )
+    return jnp.einsum("Hh,nhw,Ww->nHW", rows, band_map, columns)
+
+
+def _area_weights(have: int, want: int) -> np.ndarray:
+    """[want, have]: the share of each of `want` equal cells that each of `have` equal cells of the same span covers."""
+    edges = np.arange(want + 1) * (have / want)
+    cells = np.arange(have)
+    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    return (np.maximum(overlap, 0) * (want / have)).astype(np.float32)
+
+
+def _images(pim: Metric, x, y):
+    single = jnp.ndim(x) == 3 and jnp.ndim(y) == 3
+    x, y = _image(pim, "x", x), _image(pim, "y", y)
+    if x.shape[1:3] != y.shape[1:3]:
+        raise ValueError(
+            f"x is {_size(x)} and y is {_size(y)} (height x width): images must have one size; crop or resize one"
+        )
+    _check_batches("x", x.shape[0], "y", y.shape[0])
+    return x, y, single
+
+
+def _image(pim: Metric, name: str, image) -> jax.Array:
+    """Checks what can be checked and returns [N, H, W, 3]."""
+    if not hasattr(image, "dtype") or not hasattr(image, "shape"):
+        raise TypeError(f"{name} must be an array, not {type(image).__name__}")
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        raise TypeError(
+            f"{name} is {image.dtype}; images are float sRGB in [0, 1]: convert 8-bit ones with {name} / 255"
+        )
+    if image.ndim not in (3, 4) or image.shape[-1] != 3:
+        raise ValueError(f"{name} has shape {image.shape}; images are [N, H, W, 3] or [H, W, 3], channels last")
+    if image.shape[0] == 0:
+        raise ValueError(f"{name} has shape {image.shape}: there is no image in it")
+    smallest = pim.config.smallest_size
+    if min(image.shape[-3:-1]) < smallest:
+        raise ValueError(f"{name} has shape {image.shape}: these weights need at least {smallest} x {smallest} pixels")
+    _check_values(name, image)
+    image = jnp.asarray(image)
+    return image if image.ndim == 4 else image[None]
+
+
+def _check_values(name: str, image) -> None:
+    if isinstance(image, jax.core.Tracer):
+        return
+    low, high = (float(f(image)) for f in (jnp.min, jnp.max))
+    if not np.isfinite([low, high]).all():
+        raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
+    # Resampling and codecs overshoot a little; scales other than [0, 1] overshoot a lot.
+    if low < -0.5:
+        raise ValueError(
+            f"{name} has values from {low:.3g} to {high:.3g}; images are in [0, 1]: from [-1, 1], use ({name} + 1) / 2"
+        )
+    if high > 1.5:
+        raise ValueError(
+            f"{name} has values from {low:.3g} to {high:.3g}; images are in [0, 1]: from [0, 255], use {name} / 255"
+        )
+
+
+def _check_batches(name_x: str, x: int, name_y: str, y: int) -> None:
+    if x != y and 1 not in (x, y):
+        raise ValueError(
+            f"{name_x} holds {x} images and {name_y} {y}: give as many of each, or a single one on one side"
+        )
+
+
+def _verify(name: str, bundled, digest: str) -> None:
+    wanted = bundled.joinpath(name, "SHA256").read_text().strip()
+    if digest != wanted:
+        raise ValueError(f"the bundled weights {name} are damaged: SHA-256 {digest}, not {wanted}; reinstall pim-jax")
+
+
+def _key(key):
+    return jax.random.key(DEFAULT_SEED) if key is None else key
+
+
+def _unbatch(values: jax.Array, single: bool) -> jax.Array:
+    return values[0] if single else values
+
+
+def _size(image) -> str:
+    return f"{image.shape[1]} x {image.shape[2]}"

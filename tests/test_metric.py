@@ -1,0 +1,202 @@
+"""The contract of the metric."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pim_jax import convert, metric
+from pim_jax.model import pim as networks
+from pim_jax.model.pim import ModelConfig
+
+SMALL = ModelConfig(widths=(8, 6, 3))
+
+
+@pytest.fixture(scope="module")
+def pim():
+    """Small random networks of the real shape: contract and gradients do not depend on the weights."""
+    return metric.from_params(SMALL, networks.init(SMALL, jax.random.key(0)), name="small")
+
+
+@pytest.fixture(scope="module")
+def pim5():
+    config = dataclasses.replace(SMALL, mixtures=5)
+    return metric.from_params(config, networks.init(config, jax.random.key(0)), name="small-5")
+
+
+def images(seed=0, n=2, size=(32, 40)):
+    return jax.random.uniform(jax.random.key(seed), (n, *size, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["s0", "s1", "s2"])
+def test_pim1_distance_equals_the_official_one(shared, golden, size):
+    config, params = convert.to_model(*convert.read(shared / "golden" / "pim-1")[:2])
+    found = metric.from_params(config, params).distance(golden[f"{size}/x"], golden[f"{size}/y"])
+    np.testing.assert_allclose(found, golden[f"{size}/pim-1/distance"], rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["s0", "s1", "s2"])
+def test_pim5_distance_is_within_the_official_monte_carlo_error(shared, golden, size):
+    config, params = convert.to_model(*convert.read(shared / "golden" / "pim-5")[:2])
+    pim, samples = metric.from_params(config, params), 48  # as many as the official mean is of
+    found = pim.distance(golden[f"{size}/x"], golden[f"{size}/y"], num_samples=samples)
+    error = golden[f"{size}/pim-5/distance_mc_sem"] * np.sqrt(2)  # ours has one too
+    assert np.all(np.abs(found - golden[f"{size}/pim-5/distance_mc_mean"]) < 4 * error)
+
+
+def test_is_symmetric_and_zero_at_equality(pim, pim5):
+    x, y = images(0), images(1)
+    for one in (pim, pim5):
+        np.testing.assert_array_equal(one.distance(x, y), one.distance(y, x))
+        np.testing.assert_array_equal(one.distance(x, x), 0)
+    assert float(pim.distance(x, y).min()) > 0
+
+
+def test_single_images_have_no_batch_axis(pim):
+    x, y = images(0)[0], images(1)[0]
+    assert pim.distance(x, y).shape == ()
+    assert pim.distance_map(x, y).shape == x.shape[:2]
+    assert pim.distance(x, y[None]).shape == (1,)
+
+
+@pytest.mark.parametrize("size", [(32, 40), (33, 47), (8, 8), (9, 21)])
+def test_mean_of_the_map_is_the_distance(pim, pim5, size):
+    x, y = images(0, size=size), images(1, size=size)
+    for one in (pim, pim5):
+        found = one.distance_map(x, y)
+        assert found.shape == (2, *size) and found.dtype == jnp.float32
+        np.testing.assert_allclose(found.mean((1, 2)), one.distance(x, y), rtol=2e-4, atol=1e-6)
+
+
+def test_map_shows_where_the_images_differ(pim):
+    x = images(0, n=1, size=(96, 96))
+    y = x.at[:, 60:76, 20:36].set(0.5)
+    found = np.asarray(pim.distance_map(x, y)[0])
+    row, column = np.unravel_index(found.argmax(), found.shape)
+    assert 52 <= row < 84 and 12 <= column < 44
+    assert found[:20, 70:].max() == 0
+
+
+def test_embeddings_give_the_same_distance_and_a_reference_serves_many(pim, pim5):
+    x, y = images(0), images(1)
+    for one in (pim, pim5):
+        np.testing.assert_allclose(one.between(one.embed(x), one.embed(y)), one.distance(x, y), rtol=1e-5)
+        many = one.between(one.embed(x[:1]), one.embed(y))
+        np.testing.assert_allclose(many, one.distance(x[:1], y), rtol=1e-5)
+        np.testing.assert_allclose(many, one.distance(jnp.repeat(x[:1], 2, 0), y), rtol=1e-5)
+
+
+def test_an_image_does_not_depend_on_its_batch(pim, pim5):
+    x, y = images(0, n=5), images(1, n=5)
+    for one in (pim, pim5):
+        alone = jnp.concatenate([one.distance(x[i : i + 1], y[i : i + 1]) for i in range(5)])
+        np.testing.assert_allclose(one.distance(x, y), alone, rtol=1e-5)
+
+
+def test_key_and_samples_of_a_mixture(pim5):
+    x, y = images(0), images(1)
+    default = pim5.distance(x, y)
+    np.testing.assert_array_equal(default, pim5.distance(x, y, key=jax.random.key(metric.DEFAULT_SEED)))
+    assert not np.array_equal(default, pim5.distance(x, y, key=jax.random.key(1)))
+    many = [pim5.distance(x, y, key=jax.random.key(seed), num_samples=256) for seed in (1, 2)]
+    np.testing.assert_allclose(*many, rtol=0.2, atol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("kind", ["equal", "black", "white", "constant", "different"])
+def test_gradients_are_finite(pim, kind, dtype):
+    x = {"black": jnp.zeros, "white": jnp.ones}.get(kind, lambda shape: jnp.full(shape, 0.5))((1, 16, 16, 3)).astype(
+        dtype
+    )
+    y = images(1, n=1, size=(16, 16)).astype(dtype) if kind == "different" else x
+    value, gradients = jax.value_and_grad(lambda x, y: pim.distance(x, y).sum(), (0, 1))(x, y)
+    assert value.dtype == jnp.float32
+    for gradient in gradients:
+        assert gradient.dtype == dtype and bool(jnp.isfinite(gradient).all())
+        assert bool((gradient == 0).all()) == (kind != "different")
+
+
+def test_gradient_is_that_of_finite_differences(pim):
+    x, y, direction = images(0, n=1, size=(16, 16)), images(1, n=1, size=(16, 16)), images(2, n=1, size=(16, 16)) - 0.5
+    _, slope = jax.jvp(lambda x: pim.distance(x, y)[0], (x,), (direction,))
+    numeric = (pim.distance(x + 1e-2 * direction, y) - pim.distance(x - 1e-2 * direction, y))[0] / 2e-2
+    assert float(slope) == pytest.approx(float(numeric), rel=2e-2)
+
+
+def test_goes_through_jit_vmap_and_shard_map(pim):
+    x, y = images(0, n=8, size=(16, 16)), images(1, n=8, size=(16, 16))
+    wanted = pim.distance(x, y)
+
+    def distance(pim, x, y):
+        return pim.distance(x, y)
+
+    np.testing.assert_allclose(jax.jit(distance)(pim, x, y), wanted, rtol=1e-5)
+    np.testing.assert_allclose(jax.vmap(pim.distance)(x, y), wanted, rtol=1e-5)
+    mesh, batch = Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data")
+    mapped = jax.shard_map(distance, mesh=mesh, in_specs=(PartitionSpec(), batch, batch), out_specs=batch)
+    np.testing.assert_allclose(jax.jit(mapped)(pim, x, y), wanted, rtol=1e-5)
+    sharded = (jax.device_put(image, NamedSharding(mesh, batch)) for image in (x, y))
+    np.testing.assert_allclose(jax.jit(distance)(pim, *sharded), wanted, rtol=1e-5)
+
+
+def test_exports(pim):
+    shape = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
+    exported = jax.export.export(jax.jit(pim.distance), platforms=["cpu", "cuda", "tpu"])(shape, shape)
+    restored = jax.export.deserialize(exported.serialize())
+    x, y = images(0, n=1, size=(16, 16)), images(1, n=1, size=(16, 16))
+    np.testing.assert_allclose(restored.call(x, y), pim.distance(x, y), rtol=1e-5)
+
+
+def test_repr_names_weights_and_hash(pim):
+    assert repr(pim) == f"Metric('small', weights {pim.digest}, precision 'highest')"
+    other = metric.from_params(SMALL, networks.init(SMALL, jax.random.key(1)))
+    assert len(pim.digest) == 12 and pim.digest != other.digest
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (np.zeros((16, 16, 3), np.uint8), TypeError, r"x is uint8; images are float sRGB in \[0, 1\]: .* x / 255"),
+        ([[0.0]], TypeError, "x must be an array, not list"),
+        (np.zeros((16, 16), np.float32), ValueError, r"x has shape \(16, 16\); images are \[N, H, W, 3\]"),
+        (np.zeros((3, 16, 16), np.float32), ValueError, "channels last"),
+        (np.zeros((0, 16, 16, 3), np.float32), ValueError, "no image in it"),
+        (np.zeros((7, 16, 3), np.float32), ValueError, "at least 8 x 8 pixels"),
+        (np.full((16, 16, 3), np.nan, np.float32), ValueError, "x holds values that are not finite"),
+        (np.full((16, 16, 3), 200.0, np.float32), ValueError, r"from \[0, 255\], use x / 255"),
+        (np.full((16, 16, 3), -0.9, np.float32), ValueError, r"from \[-1, 1\], use \(x \+ 1\) / 2"),
+        (np.zeros((16, 17, 3), np.float32), ValueError, "x is 16 x 17 and y is 16 x 16"),
+        (np.zeros((3, 16, 16, 3), np.float32), ValueError, "x holds 3 images and y 2"),
+    ],
+    ids=lambda value: value[:25] if isinstance(value, str) else "",
+)
+def test_bad_images_are_clear_errors(pim, x, error, message):
+    with pytest.raises(error, match=message):
+        pim.distance(x, np.zeros((2, 16, 16, 3), np.float32))
+
+
+def test_no_value_is_checked_under_jit(pim):
+    bad = jnp.full((1, 16, 16, 3), jnp.nan)
+    assert bool(jnp.isnan(jax.jit(pim.distance)(bad, bad)).all())
+
+
+def test_embeddings_of_two_sizes_are_an_error(pim):
+    with pytest.raises(ValueError, match="not of images of one size"):
+        pim.between(pim.embed(images()), pim.embed(images(size=(32, 48))))
+
+
+def test_unknown_weights_and_precision_are_clear_errors():
+    with pytest.raises(FileNotFoundError, match=r"neither a folder nor the name of bundled weights \(.*pim-1"):
+        metric.load("pim-7")
+    with pytest.raises(ValueError, match="precision must be one of"):
+        metric.load("pim-1", precision="bf16")
+
+
+def test_bundled_weights_load_by_name():
+    pim = metric.load("pim-1")
+    assert pim.name == "pim-1" and pim.digest in repr(pim)
