@@ -1,0 +1,180 @@
+"""The command that scores image files, `eval.py` in a checkout and `pim-eval` once installed.
+
+    python eval.py reference.png distorted.png
+    python eval.py references/ distorted/ --csv scores.csv --maps maps/
+
+Standard output holds the weights' name and digest, one line per pair, and for folders the mean; all else goes to
+standard error. Exit status: 0, 1 if a pair could not be scored (the others still are), 2 if the arguments are wrong.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from pim_jax import metric
+from pim_jax.evaluation import compare, maps
+from pim_jax.evaluation.compare import Pair, Result
+
+LISTED = 10  # of a long list of files, how many an error names
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+      argv: the arguments, by default those of the process.
+
+    Returns:
+      the exit status.
+    """
+    parser = _parser()
+    args = parser.parse_args(argv)
+
+    def say(message):
+        print(f"{parser.prog}: {message}", file=sys.stderr)
+
+    try:
+        pairs, unmatched = compare.pair_up(args.a, args.b)
+        if unmatched:
+            say(_listed(unmatched))
+            if not args.allow_missing:
+                raise ValueError("make the folders match, or leave these images out with --allow-missing")
+        _check_outputs(args, pairs)
+        pim = metric.load(args.ckpt)
+    except (OSError, ValueError) as error:
+        say(f"error: {error}")
+        return 2
+    try:
+        return _run(pim, pairs, args, say)
+    except OSError as error:  # a full disk, a folder that may not be written
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted: the scores printed above hold, the other results are incomplete")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Scores how different images look to a person with PIM, the Perceptual Information Metric "
+        "(lower is closer). A and B are two images, or two folders whose images are paired by name, whatever their "
+        "extension, subfolders included."
+    )
+    parser.add_argument("a", metavar="A", type=Path, help="the reference image, or a folder of them")
+    parser.add_argument("b", metavar="B", type=Path, help="the image to score, or a folder of them")
+    parser.add_argument("--ckpt", default="pim-1", help="weights: pim-1, pim-5 or a folder (default: %(default)s)")
+    parser.add_argument("--csv", type=Path, metavar="F", help="also write the scores to this CSV file")
+    parser.add_argument(
+        "--maps",
+        type=Path,
+        metavar="DIR",
+        help="also write where the images of each pair differ, as NAME.png (one colour scale for the whole run) and "
+        "NAME.npy (float32, height x width)",
+    )
+    parser.add_argument("--allow-missing", action="store_true", help="leave out images that only one folder has")
+    parser.add_argument(
+        "--batch",
+        type=_positive,
+        metavar="N",
+        help="score at most N pairs of a size at once; fewer need less memory (default: as many as "
+        f"make {compare.PIXELS_PER_BATCH:,} pixels, at least one)",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _listed(lines: list[str]) -> str:
+    shown = lines[:LISTED] + ([f"and {len(lines) - LISTED} more"] if len(lines) > LISTED else [])
+    return f"images without a partner: {len(lines)}" + "".join(f"\n  {line}" for line in shown)
+
+
+def _check_outputs(args: argparse.Namespace, pairs: list[Pair]) -> None:
+    """Refuses, before any work, outputs that could not be written or would replace an image to be scored."""
+    if args.csv and args.csv.is_dir():
+        raise ValueError(f"--csv {args.csv} is a folder; name a file")
+    if args.maps and args.maps.exists() and not args.maps.is_dir():
+        raise ValueError(f"--maps {args.maps} is a file; name a folder")
+    written = {args.csv.resolve()} if args.csv else set()
+    if args.maps:
+        written |= {_map_path(args, pair, ".png").resolve() for pair in pairs}
+    for path in (path for pair in pairs for path in (pair.reference, pair.distorted)):
+        if path.resolve() in written:
+            raise ValueError(f"{path} is an input and would be overwritten; write the results elsewhere")
+
+
+def _run(pim, pairs: list[Pair], args: argparse.Namespace, say) -> int:
+    """Scores, prints and writes; returns the exit status."""
+    print(f"# {pim.name} {pim.digest}")
+    groups, failed = compare.by_size(pairs)
+    if len(groups) > 1:
+        say(f"the images come in {len(groups)} sizes, each of which is compiled once")
+    scored, brightest = [], 0.0
+    quiet = len(pairs) < 10 or None  # None: a bar on a terminal only
+    with tqdm(total=len(pairs), initial=len(failed), unit="pair", disable=quiet) as progress:
+        for result in compare.score(pim, groups, batch=args.batch, with_maps=args.maps is not None):
+            progress.update()
+            if result.error:
+                failed.append(result)
+                continue
+            progress.write(f"{result.pair.name}\t{result.distance:.6g}", file=sys.stdout)
+            if args.maps:
+                brightest = max(brightest, float(result.map.max()))
+                _save_map(_map_path(args, result.pair, ".npy"), result.map)
+            scored.append(result._replace(map=None))
+    scored.sort(key=lambda result: result.pair.name)
+
+    if scored and args.a.is_dir():
+        print(f"mean of {len(scored)}\t{np.mean([result.distance for result in scored]):.6g}")
+    if scored and args.csv:
+        _write_csv(args.csv, scored, pim)
+    if args.maps:
+        # Drawn last, on one scale, so that the pictures of a run can be compared with each other.
+        for result in tqdm(scored, desc="drawing maps", unit="map", disable=quiet):
+            _draw_map(_map_path(args, result.pair, ".png"), result, pim, brightest or 1.0)
+    if failed:
+        reasons = "".join(f"\n  {result.pair.name}: {result.error}" for result in failed)
+        say(f"error: {len(failed)} of {len(pairs)} pairs could not be scored:{reasons}")
+    return 1 if failed else 0
+
+
+def _write_csv(path: Path, results: list[Result], pim) -> None:
+    with maps.replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["reference", "distorted", "distance", "height", "width", "weights", "digest"])
+        for pair, size, distance, *_ in results:
+            # nine digits give back the float32 exactly
+            table.writerow([pair.reference, pair.distorted, f"{distance:.9g}", *size, pim.name, pim.digest])
+
+
+def _map_path(args: argparse.Namespace, pair: Pair, suffix: str) -> Path:
+    return args.maps / f"{pair.name}{suffix}"
+
+
+def _save_map(path: Path, values: np.ndarray) -> None:
+    with maps.replacing(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, values.astype(np.float32))
+
+
+def _draw_map(path: Path, result: Result, pim, maximum: float) -> None:
+    maps.draw(
+        np.load(path.with_suffix(".npy")),
+        path,
+        maximum=maximum,
+        title=result.pair.name,
+        subtitle=f"distance {result.distance:.6g}   {pim.name} {pim.digest}",
+        text={
+            "Title": result.pair.name,
+            "Distance": f"{result.distance:.9g}",
+            "Weights": f"{pim.name} {pim.digest}",
+            "Scale": f"0 to {maximum:.9g}",
+        },
+    )

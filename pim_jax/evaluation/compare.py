@@ -1,0 +1,180 @@
+"""Compares image files: pairs the images of two folders, and scores pairs with few compilations in bounded memory."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from PIL import Image
+
+from pim_jax.data import images
+
+# Pairs are scored together up to this many pixels: enough to keep an accelerator busy, few enough for its memory.
+PIXELS_PER_BATCH = 2**18
+
+
+class Pair(NamedTuple):
+    """Two image files to compare, and the name that they share."""
+
+    name: str
+    reference: Path
+    distorted: Path
+
+
+class Result(NamedTuple):
+    """What came of a pair: a distance, and a [H, W] map where asked for; or an error."""
+
+    pair: Pair
+    size: tuple[int, int] | None = None
+    distance: float | None = None
+    map: np.ndarray | None = None
+    error: str | None = None
+
+
+def pair_up(a: Path, b: Path) -> tuple[list[Pair], list[str]]:
+    """Pairs two images, or the images of two folders by their path in the folder without its extension.
+
+    Args:
+      a: the reference image, or a folder, searched with its subfolders; hidden files are left out.
+      b: the image to score, or a folder.
+
+    Returns:
+      the pairs by name, and a line for each image that has no partner.
+
+    Raises:
+      ValueError: a or b does not exist, one is a folder and the other a file, two images in one folder share a name, or
+        there is no pair at all.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     for file in ("a/1.png", "a/2.png", "b/1.jpg"):
+      ...         Path(folder, file).parent.mkdir(exist_ok=True)
+      ...         Path(folder, file).touch()
+      ...     pairs, unmatched = pair_up(Path(folder, "a"), Path(folder, "b"))
+      >>> [(pair.name, pair.distorted.name) for pair in pairs], len(unmatched)
+      ([('1', '1.jpg')], 1)
+    """
+    for path in (a, b):
+        if not path.exists():
+            raise ValueError(f"{path} does not exist; give two images or two folders")
+    if a.is_dir() != b.is_dir():
+        folder, file = (a, b) if a.is_dir() else (b, a)
+        raise ValueError(f"{folder} is a folder and {file} is a file; give two images or two folders")
+    if not a.is_dir():
+        return [Pair(b.stem, a, b)], []
+
+    references, distorted = _images_in(a), _images_in(b)
+    names = sorted(references.keys() & distorted.keys())
+    if not names:
+        raise ValueError(
+            f"no image in {a} (which has {len(references)}) shares its name with one in {b} (which has "
+            f"{len(distorted)}); images are paired by their path in the folder, without the extension"
+        )
+    unmatched = [f"{references[name]} has no partner in {b}" for name in sorted(references.keys() - distorted.keys())]
+    unmatched += [f"{distorted[name]} has no partner in {a}" for name in sorted(distorted.keys() - references.keys())]
+    return [Pair(name, references[name], distorted[name]) for name in names], unmatched
+
+
+def _images_in(folder: Path) -> dict[str, Path]:
+    """The images in a folder and its subfolders, by path in the folder without the extension."""
+    readable = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.suffix.lower() not in readable or any(part.startswith(".") for part in inside.parts):
+            continue
+        name = inside.with_suffix("").as_posix()
+        if name in found:
+            raise ValueError(f"{found[name]} and {path} have the same name but for the extension; keep one")
+        found[name] = path
+    return found
+
+
+def by_size(pairs: list[Pair]) -> tuple[dict[tuple[int, int], list[Pair]], list[Result]]:
+    """Sorts pairs by the size of their images, because each size is compiled once.
+
+    Args:
+      pairs: what to compare.
+
+    Returns:
+      the pairs by (height, width), and a failed result for each pair whose images do not open or differ in size.
+    """
+    groups, failed = defaultdict(list), []
+    for pair in pairs:
+        try:
+            groups[_common_size(pair)].append(pair)
+        except (OSError, ValueError) as error:
+            failed.append(Result(pair, error=str(error)))
+    return dict(groups), failed
+
+
+def _common_size(pair: Pair) -> tuple[int, int]:
+    sizes = [images.size(path) for path in (pair.reference, pair.distorted)]
+    if sizes[0] != sizes[1]:
+        first, second = (f"{width}x{height}" for height, width in sizes)
+        raise ValueError(
+            f"{pair.reference} is {first} and {pair.distorted} is {second} (width x height): nothing is resized "
+            "silently, so crop or resize one of them"
+        )
+    return sizes[0]
+
+
+def score(
+    pim, groups: dict[tuple[int, int], list[Pair]], *, batch: int | None = None, with_maps: bool = False
+) -> Iterator[Result]:
+    """Scores pairs of images, size by size.
+
+    Args:
+      pim: a metric, from `pim_jax.metric.load`.
+      groups: pairs by (height, width), from `by_size`.
+      batch: pairs to score at once, at most; by default as many as make `PIXELS_PER_BATCH`.
+      with_maps: whether to compute maps too.
+
+    Yields:
+      a result for every pair, as soon as there is one. An image that cannot be read, or a size that the metric refuses,
+      gives a result with an error.
+    """
+    for (height, width), pairs in groups.items():
+        most = batch or max(1, PIXELS_PER_BATCH // (height * width))
+        # Every length is compiled too, so a size has one: the shortest that needs no more batches than `most` would.
+        length = _ceil(len(pairs), _ceil(len(pairs), most))
+        for start in range(0, len(pairs), length):
+            yield from _score_batch(pim, pairs[start : start + length], length, with_maps)
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _score_batch(pim, pairs: list[Pair], length: int, with_maps: bool) -> Iterator[Result]:
+    readable, x, y = [], [], []
+    for pair in pairs:
+        try:
+            reference, distorted = images.read(pair.reference), images.read(pair.distorted)
+        except (OSError, ValueError) as error:
+            yield Result(pair, error=str(error))
+        else:
+            readable.append(pair)
+            x.append(reference)
+            y.append(distorted)
+    if not readable:
+        return
+    x, y = (np.stack(batch + batch[-1:] * (length - len(batch))) for batch in (x, y))
+    try:
+        if with_maps:  # a map's mean is the distance: computing both would take twice as long
+            found = np.asarray(pim.distance_map(x, y))
+            distances = found.mean((1, 2), dtype=np.float64).astype(np.float32)
+        else:
+            found = [None] * length
+            distances = np.asarray(pim.distance(x, y))
+    except (ValueError, jax.errors.JaxRuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        if isinstance(error, jax.errors.JaxRuntimeError):  # most often, too little memory
+            reason += f" (in a batch of {length}; a smaller --batch needs less memory)"
+        yield from (Result(pair, error=reason) for pair in readable)
+        return
+    for pair, distance, difference in zip(readable, distances, found, strict=False):
+        yield Result(pair, x.shape[1:3], float(distance), difference)

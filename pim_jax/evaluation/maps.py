@@ -1,0 +1,91 @@
+"""Pictures of where two images differ."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+DPI = 100
+
+
+def draw(values: np.ndarray, path: Path, *, maximum: float, title: str, subtitle: str, text: dict[str, str]) -> None:
+    """Writes a distance map as a PNG: a perceptually uniform colour map, dark where the images look alike.
+
+    Every value is drawn as a square of whole pixels, so nothing is smoothed; only maps longer than 2048 are shrunk.
+
+    Args:
+      values: [H, W], a map from `pim.distance_map`.
+      path: the PNG to write; its folder is made if need be.
+      maximum: the value of the brightest colour, above 0. One value for a whole run makes its pictures comparable.
+      title: the first line above the map; of a long one, the end.
+      subtitle: the second line, smaller.
+      text: what to store in the PNG's text chunks, by keyword.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "a.png"
+      ...     draw(np.eye(64), path, maximum=1.0, title="a", subtitle="distance 0.0156", text={"Distance": "0.0156"})
+      ...     path.read_bytes()[1:4]
+      b'PNG'
+    """
+    height, width = _drawn_size(*values.shape)
+    left, top, gap, bar, labels, bottom = 16, 64, 14, 16, 76, 16
+    figure_width = max(left + width + gap + bar + labels, 520)  # room for the title above a narrow map
+    figure_height = top + height + bottom
+
+    def box(x, y, w, h):  # pixels from the top left to Matplotlib's fractions from the bottom left
+        return x / figure_width, 1 - (y + h) / figure_height, w / figure_width, h / figure_height
+
+    figure = Figure(figsize=(figure_width / DPI, figure_height / DPI), dpi=DPI)
+    axes = figure.add_axes(box(left, top, width, height))
+    axes.set_axis_off()
+    shown = axes.imshow(values, cmap="inferno", vmin=0, vmax=maximum, aspect="auto")
+    bar_axes = figure.add_axes(box(left + width + gap, top, bar, height))
+    colour_bar = figure.colorbar(shown, cax=bar_axes)
+    colour_bar.ax.tick_params(labelsize=9)
+    colour_bar.outline.set_visible(False)
+    title = title if len(title) <= 50 else f"…{title[-49:]}"
+    for line, y, style in [(title, 26, {"fontsize": 12, "fontweight": "bold"}), (subtitle, 48, {"fontsize": 9.5})]:
+        # a file's name may hold a $, which is no formula
+        figure.text(left / figure_width, 1 - y / figure_height, line, va="baseline", parse_math=False, **style)
+    with warnings.catch_warnings(), replacing(path) as temporary:
+        warnings.simplefilter("ignore")  # a name in a script that the font lacks is drawn as boxes
+        figure.savefig(temporary, format="png", metadata={"Software": "pim_jax", **text})
+
+
+def _drawn_size(height: int, width: int) -> tuple[int, int]:
+    longest = max(height, width)
+    zoom = max(1, 640 // longest) if longest <= 2048 else 2048 / longest
+    return round(height * zoom), round(width * zoom)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`; the file written there takes its place once the block ends without an error.
+
+    Args:
+      path: the file to write; its folder is made if need be.
+
+    Returns:
+      a context manager that gives the temporary path.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     with replacing(Path(folder) / "a.txt") as temporary:
+      ...         _ = temporary.write_text("whole")
+      ...     [(file.name, file.read_text()) for file in Path(folder).iterdir()]
+      [('a.txt', 'whole')]
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

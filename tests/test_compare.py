@@ -1,0 +1,363 @@
+"""The command that scores files, and the pairing and batching under it, on real files with an untrained metric."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from pim_jax import metric
+from pim_jax.data import images
+from pim_jax.evaluation import compare
+from pim_jax.evaluation.command import main
+from pim_jax.model import pim as networks
+from pim_jax.training import checkpoint
+
+REPOSITORY = Path(__file__).parents[1]
+KODAK = Path(__file__).parents[2] / "shared" / "data" / "kodak"
+BUNDLED = REPOSITORY / "pim_jax" / "weights" / "pim-1" / "params"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A folder of weights as train.py writes them. Few bands and units, because every size of image is compiled."""
+    config = networks.ModelConfig(pyramid="laplacian", scales=2, widths=(16, 3))
+    folder = tmp_path_factory.mktemp("weights") / "w"
+    checkpoint.save_weights(folder, config, networks.init(config, jax.random.key(0)), name="untrained")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pim(weights):
+    return metric.load(weights)
+
+
+def write(path, seed, size=(48, 64), noise=0):
+    """A smooth picture of its own for each seed, with noise that depends on the file's name."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    picture = np.asarray(small.resize(size[::-1], Image.Resampling.BICUBIC), int)
+    picture = picture + np.random.default_rng(len(str(path))).integers(-noise, noise + 1, picture.shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(path)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Five pairs of one size, one of them in a subfolder."""
+    for seed, name in enumerate(["a", "b", "c", "sub/a", "z.1"]):
+        write(tmp_path / "ref" / f"{name}.png", seed)
+        write(tmp_path / "out" / f"{name}.bmp", seed, noise=5 + 10 * seed)
+    return tmp_path / "ref", tmp_path / "out"
+
+
+def run(capsys, *arguments):
+    status = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def scores(out):
+    return {name: float(value) for name, value in (line.split("\t") for line in out.splitlines()[1:])}
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+# Pairing
+
+
+def test_folders_pair_by_path_without_extension(folders):
+    ref, out = folders
+    write(ref / "UPPER.PNG", 9)
+    write(out / "UPPER.JPG", 9)
+    pairs, unmatched = compare.pair_up(ref, out)
+    assert [pair.name for pair in pairs] == ["UPPER", "a", "b", "c", "sub/a", "z.1"]
+    assert pairs[4].reference == ref / "sub/a.png"
+    assert pairs[4].distorted == out / "sub/a.bmp"
+    assert unmatched == []
+
+
+def test_hidden_files_and_other_kinds_of_files_are_left_out(folders):
+    ref, out = folders
+    for name in (".a.png", ".cache/x.png", "notes.txt", "Makefile", "scores.csv"):
+        (ref / name).parent.mkdir(exist_ok=True)
+        (ref / name).write_text("not an image")
+    pairs, unmatched = compare.pair_up(ref, out)
+    assert len(pairs) == 5
+    assert unmatched == []
+
+
+def test_a_name_that_occurs_twice_is_an_error_that_names_both(folders):
+    ref, out = folders
+    write(ref / "a.jpg", 0)
+    with pytest.raises(ValueError) as caught:
+        compare.pair_up(ref, out)
+    assert str(ref / "a.png") in str(caught.value)
+    assert str(ref / "a.jpg") in str(caught.value)
+
+
+def test_images_without_a_partner_are_listed(folders):
+    ref, out = folders
+    write(ref / "lonely.png", 0)
+    write(out / "only.png", 0)
+    _, unmatched = compare.pair_up(ref, out)
+    assert unmatched == [f"{ref / 'lonely.png'} has no partner in {out}", f"{out / 'only.png'} has no partner in {ref}"]
+
+
+def test_what_cannot_be_paired_is_an_error(folders, tmp_path):
+    ref, _ = folders
+    write(tmp_path / "other" / "x.png", 0)
+    (tmp_path / "empty").mkdir()
+    for a, b, said in [
+        (ref, tmp_path / "missing", "does not exist"),
+        (ref, ref / "a.png", "is a folder"),
+        (ref / "a.png", ref, "is a folder"),
+        (ref, tmp_path / "other", "shares its name"),
+        (ref, tmp_path / "empty", "has 0"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            compare.pair_up(a, b)
+
+
+# Scoring
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, None])
+def test_batches_do_not_change_the_scores(folders, pim, batch):
+    pairs, _ = compare.pair_up(*folders)
+    groups, failed = compare.by_size(pairs)
+    assert (list(groups), failed) == ([(48, 64)], [])
+    results = list(compare.score(pim, groups, batch=batch))
+    assert [result.pair for result in results] == pairs
+    alone = [float(pim.distance(images.read(pair.reference), images.read(pair.distorted))) for pair in pairs]
+    np.testing.assert_allclose([result.distance for result in results], alone, rtol=1e-5)
+    assert len({round(value, 6) for value in alone}) == 5
+
+
+def test_a_size_is_compiled_once_however_the_batches_divide(tmp_path, pim):
+    for seed in range(7):
+        write(tmp_path / "ref" / f"{seed}.png", seed, size=(40, 56))
+        write(tmp_path / "out" / f"{seed}.png", seed, size=(40, 56), noise=20)
+    groups, _ = compare.by_size(compare.pair_up(tmp_path / "ref", tmp_path / "out")[0])
+    before = metric._distance._cache_size()
+    assert len(list(compare.score(pim, groups, batch=3))) == 7
+    assert metric._distance._cache_size() == before + 1
+
+
+def test_maps_have_the_images_size_and_average_to_the_distance(folders, pim):
+    groups, _ = compare.by_size(compare.pair_up(*folders)[0])
+    plain = list(compare.score(pim, groups))
+    mapped = list(compare.score(pim, groups, with_maps=True))
+    for one, other in zip(plain, mapped, strict=True):
+        assert other.map.shape == (48, 64)
+        np.testing.assert_allclose(other.map.mean(), one.distance, rtol=1e-5)
+        np.testing.assert_allclose(other.distance, one.distance, rtol=1e-5)
+
+
+def test_an_unreadable_image_costs_only_its_own_pair(folders, pim):
+    _, out = folders
+    pairs, _ = compare.pair_up(*folders)
+    groups, _ = compare.by_size(pairs)
+    right = {result.pair.name: result.distance for result in compare.score(pim, groups, batch=3)}
+    truncate(out / "b.bmp")
+    results = {result.pair.name: result for result in compare.score(pim, groups, batch=3)}
+    assert str(out / "b.bmp") in results["b"].error
+    for name in right.keys() - {"b"}:
+        np.testing.assert_allclose(results[name].distance, right[name], rtol=1e-5)
+
+
+def test_sizes_that_differ_are_an_error_that_names_files_and_sizes(tmp_path):
+    write(tmp_path / "a.png", 0, size=(48, 64))
+    write(tmp_path / "b.png", 0, size=(64, 48))
+    groups, failed = compare.by_size([compare.Pair("b", tmp_path / "a.png", tmp_path / "b.png")])
+    assert groups == {}
+    for said in (str(tmp_path / "a.png"), "64x48", str(tmp_path / "b.png"), "48x64"):
+        assert said in failed[0].error
+
+
+# The command
+
+
+def test_two_files_print_the_weights_and_one_distance(folders, weights, pim, capsys):
+    ref, out = folders
+    status, printed, err = run(capsys, ref / "b.png", out / "b.bmp", "--ckpt", weights)
+    expected = float(pim.distance(images.read(ref / "b.png"), images.read(out / "b.bmp")))
+    assert (status, err) == (0, "")
+    assert printed == f"# untrained {pim.digest}\nb\t{expected:.6g}\n"
+
+
+def test_folders_print_every_pair_and_the_mean(folders, weights, capsys):
+    status, printed, err = run(capsys, *folders, "--ckpt", weights)
+    assert (status, err) == (0, "")
+    found = scores(printed)
+    assert list(found) == ["a", "b", "c", "sub/a", "z.1", "mean of 5"]
+    np.testing.assert_allclose(found.pop("mean of 5"), np.mean(list(found.values())), rtol=1e-4)
+
+
+def test_an_image_against_itself_is_at_distance_zero(folders, weights, capsys, tmp_path):
+    ref, _ = folders
+    status, printed, _ = run(capsys, ref, ref, "--ckpt", weights, "--maps", tmp_path / "maps")
+    assert status == 0
+    assert set(scores(printed).values()) == {0.0}
+    assert np.load(tmp_path / "maps/a.npy").max() == 0
+    assert (tmp_path / "maps/a.png").exists()
+
+
+def test_the_csv_holds_every_pair_exactly(folders, weights, pim, capsys, tmp_path):
+    ref, out = folders
+    run(capsys, ref, out, "--ckpt", weights, "--csv", tmp_path / "new" / "scores.csv")
+    with open(tmp_path / "new" / "scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["reference", "distorted", "distance", "height", "width", "weights", "digest"]
+    assert [row["reference"] for row in rows] == [str(ref / f"{name}.png") for name in ("a", "b", "c", "sub/a", "z.1")]
+    assert {(row["height"], row["width"], row["weights"], row["digest"]) for row in rows} == {
+        ("48", "64", "untrained", pim.digest)
+    }
+    groups, _ = compare.by_size(compare.pair_up(ref, out)[0])
+    assert [np.float32(row["distance"]) for row in rows] == [r.distance for r in compare.score(pim, groups)]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.csv"]
+
+
+def test_maps_are_written_as_pictures_and_arrays(folders, weights, pim, capsys, tmp_path):
+    _, printed, _ = run(capsys, *folders, "--ckpt", weights, "--maps", tmp_path / "maps")
+    for name, distance in scores(printed).items():
+        if name.startswith("mean"):
+            continue
+        values = np.load(tmp_path / "maps" / f"{name}.npy")
+        assert (values.dtype, values.shape) == (np.float32, (48, 64))
+        np.testing.assert_allclose(values.mean(), distance, rtol=1e-5)
+        with Image.open(tmp_path / "maps" / f"{name}.png") as picture:
+            assert picture.info["Weights"] == f"untrained {pim.digest}"
+            np.testing.assert_allclose(float(picture.info["Distance"]), distance, rtol=1e-5)
+    assert sum(path.is_file() for path in (tmp_path / "maps").rglob("*")) == 10
+
+
+def test_the_maps_of_a_run_share_their_scale(folders, weights, capsys, tmp_path):
+    run(capsys, *folders, "--ckpt", weights, "--maps", tmp_path / "maps")
+    scales = {Image.open(path).info["Scale"] for path in (tmp_path / "maps").rglob("*.png")}
+    largest = max(np.load(path).max() for path in (tmp_path / "maps").rglob("*.npy"))
+    assert scales == {f"0 to {largest:.9g}"}
+
+
+def test_unmatched_images_stop_the_command_unless_allowed(folders, weights, capsys):
+    ref, out = folders
+    write(ref / "lonely.png", 0)
+    status, printed, err = run(capsys, ref, out, "--ckpt", weights)
+    assert (status, printed) == (2, "")
+    assert str(ref / "lonely.png") in err
+    assert "--allow-missing" in err
+    status, printed, err = run(capsys, ref, out, "--ckpt", weights, "--allow-missing")
+    assert (status, len(scores(printed))) == (0, 6)
+    assert str(ref / "lonely.png") in err
+
+
+def test_a_long_list_of_unmatched_images_is_cut(folders, weights, capsys):
+    ref, out = folders
+    for number in range(40):
+        write(ref / f"extra{number}.png", 0, size=(8, 8))
+    _, _, err = run(capsys, ref, out, "--ckpt", weights)
+    assert "40" in err
+    assert "and 30 more" in err
+    assert len(err.splitlines()) < 15
+
+
+def test_failed_pairs_are_reported_after_the_others_are_scored(folders, weights, capsys, tmp_path):
+    ref, out = folders
+    truncate(out / "a.bmp")
+    (ref / "b.png").write_text("not an image")
+    write(out / "c.bmp", 2, size=(50, 64))
+    write(ref / "tiny.png", 3, size=(2, 2))
+    write(out / "tiny.png", 3, size=(2, 2))
+    status, printed, err = run(capsys, ref, out, "--ckpt", weights, "--csv", tmp_path / "s.csv")
+    assert status == 1
+    assert list(scores(printed)) == ["sub/a", "z.1", "mean of 2"]
+    assert "4 of 6 pairs" in err
+    for said in (str(out / "a.bmp"), str(ref / "b.png"), "64x50", "at least 5 x 5"):
+        assert said in err
+    assert "Traceback" not in err
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 3
+
+
+def test_nothing_scored_writes_no_csv(folders, weights, capsys, tmp_path):
+    ref, out = folders
+    truncate(out / "a.bmp")
+    status, printed, err = run(capsys, ref / "a.png", out / "a.bmp", "--ckpt", weights, "--csv", tmp_path / "s.csv")
+    assert status == 1
+    assert len(printed.splitlines()) == 1
+    assert str(out / "a.bmp") in err
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_several_sizes_are_announced(folders, weights, capsys):
+    ref, out = folders
+    for folder in (ref, out):
+        write(folder / "other.png", 0, size=(56, 40))
+    status, _, err = run(capsys, ref, out, "--ckpt", weights)
+    assert status == 0
+    assert "2 sizes" in err
+
+
+def test_results_never_replace_an_input(folders, weights, capsys):
+    ref, out = folders
+    before = (ref / "a.png").read_bytes()
+    for outputs in (["--maps", ref], ["--csv", ref / "a.png"]):
+        status, _, err = run(capsys, ref, out, "--ckpt", weights, *outputs)
+        assert status == 2
+        assert "overwritten" in err
+    assert (ref / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--ckpt", "no-such-weights"], "no-such-weights"),
+        (["--csv", "."], "is a folder"),
+        (["--maps", __file__], "is a file"),
+    ],
+)
+def test_bad_arguments_end_with_status_2_and_one_line(folders, weights, capsys, arguments, said):
+    status, printed, err = run(capsys, *folders, "--ckpt", weights, *arguments)
+    assert (status, printed, len(err.splitlines())) == (2, "", 1)
+    assert said in err
+
+
+@pytest.mark.parametrize("batch", ["0", "-1", "two", "1.5"])
+def test_a_bad_batch_is_refused(folders, capsys, batch):
+    with pytest.raises(SystemExit) as caught:
+        main([*map(str, folders), f"--batch={batch}"])
+    assert caught.value.code == 2
+    assert batch in capsys.readouterr().err
+
+
+def test_the_script_runs_the_command(folders, weights):
+    ref, out = folders
+    script = [sys.executable, "eval.py"]
+    done = subprocess.run(
+        [*script, ref / "a.png", out / "a.bmp", "--ckpt", weights], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (0, 2, "")
+    done = subprocess.run([*script, ref, out / "nothing"], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"eval.py: error: {out / 'nothing'} does not exist; give two images or two folders\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not KODAK.is_dir(), reason="the shared data folder is not here")
+@pytest.mark.skipif(not BUNDLED.is_dir(), reason="no bundled weights")
+def test_harder_compression_of_photographs_is_farther_away(tmp_path, capsys):
+    for name in ("kodim08", "kodim23"):
+        photograph = Image.open(KODAK / f"{name}.png").crop((100, 100, 292, 228))
+        for quality in (90, 30, 5):
+            for folder in ("ref", f"q{quality}"):
+                (tmp_path / folder).mkdir(exist_ok=True)
+            photograph.save(tmp_path / "ref" / f"{name}.png")
+            photograph.save(tmp_path / f"q{quality}" / f"{name}.jpg", quality=quality)
+    found = [scores(run(capsys, tmp_path / "ref", tmp_path / f"q{q}")[1]) for q in (90, 30, 5)]
+    for name in ("kodim08", "kodim23"):
+        assert 0 < found[0][name] < found[1][name] < found[2][name]
