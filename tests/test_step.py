@@ -12,7 +12,8 @@ from pim_jax.training import step as training
 from pim_jax.training.config import Config
 from pim_jax.training.objectives import CONTRASTS
 
-SMALL = Config(model=ModelConfig(widths=(8, 6, 3), mixtures=2), batch=8, beta_steps=4, learning_rate=1e-3)
+MODEL = ModelConfig(scales=1, widths=(8, 6, 3), mixtures=2)  # four bands: enough, and quick to compile
+SMALL = Config(model=MODEL, batch=8, beta_steps=4, learning_rate=1e-3)
 
 
 def pairs(batch=8, seed=0):

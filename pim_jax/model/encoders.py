@@ -9,10 +9,6 @@ from pim_jax.model.mixture import Mixture
 HEADS = ("paper", "released")
 
 
-def _dense(inputs: int, outputs: int, rngs: nnx.Rngs) -> nnx.Linear:
-    return nnx.Linear(inputs, outputs, kernel_init=nnx.initializers.glorot_uniform(), rngs=rngs)
-
-
 class MarginalEncoder(nnx.Module):
     """q(z|x) of one band: a mixture per position. `head="released"` leaves out the last linear layer of the means."""
 
@@ -20,13 +16,13 @@ class MarginalEncoder(nnx.Module):
         self.mixtures, self.dimensions, self.layers, self.head = mixtures, dimensions, layers, head
         width = mixtures * dimensions
         for layer in range(layers):
-            setattr(self, f"mean{layer}", _dense(width if layer else features, width, rngs))
+            setattr(self, f"mean{layer}", nnx.Linear(width if layer else features, width, rngs=rngs))
         if head == "paper":
-            self.mean_out = _dense(width, width, rngs)
+            self.mean_out = nnx.Linear(width, width, rngs=rngs)
         if mixtures > 1:
             for layer in range(layers):
-                setattr(self, f"logit{layer}", _dense(mixtures if layer else features, mixtures, rngs))
-            self.logit_out = _dense(mixtures, mixtures, rngs)
+                setattr(self, f"logit{layer}", nnx.Linear(mixtures if layer else features, mixtures, rngs=rngs))
+            self.logit_out = nnx.Linear(mixtures, mixtures, rngs=rngs)
 
     def __call__(self, features: jax.Array) -> Mixture:
         """[..., features] -> means [..., mixtures, dimensions], logits [..., mixtures]."""
@@ -53,11 +49,11 @@ class FullEncoder(nnx.Module):
     def __init__(self, features: int, *, dimensions: int, layers: int, head: str, rngs: nnx.Rngs):
         self.layers, self.head = layers, head
         for layer in range(layers):
-            setattr(self, f"base{layer}", _dense(dimensions if layer else features, dimensions, rngs))
-            setattr(self, f"multiply{layer}", _dense(features, dimensions, rngs))
-            setattr(self, f"add{layer}", _dense(features, dimensions, rngs))
+            setattr(self, f"base{layer}", nnx.Linear(dimensions if layer else features, dimensions, rngs=rngs))
+            setattr(self, f"multiply{layer}", nnx.Linear(features, dimensions, rngs=rngs))
+            setattr(self, f"add{layer}", nnx.Linear(features, dimensions, rngs=rngs))
         if head == "paper":
-            self.mean_out = _dense(dimensions, dimensions, rngs)
+            self.mean_out = nnx.Linear(dimensions, dimensions, rngs=rngs)
 
     def __call__(self, features_x: jax.Array, features_y: jax.Array) -> jax.Array:
         """[..., features] twice -> [..., dimensions]."""

@@ -19,8 +19,7 @@ class Cnn(nnx.Module):
     def __init__(self, widths: tuple[int, ...], *, rngs: nnx.Rngs):
         self.depth = len(widths)
         for layer, (before, after) in enumerate(zip((_CHANNELS, *widths), widths, strict=False)):
-            conv = nnx.Conv(before, after, (SUPPORT, SUPPORT), kernel_init=nnx.initializers.glorot_uniform(), rngs=rngs)
-            setattr(self, f"conv{layer}", conv)
+            setattr(self, f"conv{layer}", nnx.Conv(before, after, (SUPPORT, SUPPORT), rngs=rngs))
 
     def __call__(self, band: jax.Array, rows: Span, columns: Span) -> jax.Array:
         """Features in a window of the band, computed from that window and its receptive field alone.

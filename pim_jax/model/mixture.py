@@ -47,21 +47,13 @@ def mean(mixture: Mixture) -> jax.Array:
 def sample(mixture: Mixture, key: jax.Array, num_samples: int) -> jax.Array:
     """Draws independent samples, [num_samples, ..., D]; differentiable in the means, not in the logits."""
     component_key, noise_key = jax.random.split(key)
-    # The largest of logits + Gumbel noise is a categorical draw.
-    gumbel = _flat(jax.random.gumbel, component_key, (num_samples, *mixture.logits.shape), mixture.logits.dtype)
+    # The largest of logits + Gumbel noise is a categorical draw. Vectors are drawn and reshaped, here and elsewhere,
+    # because XLA takes many seconds to compile draws of high rank on CPU.
+    shape = (num_samples, *mixture.logits.shape)
+    gumbel = jax.random.gumbel(component_key, (math.prod(shape),), mixture.logits.dtype).reshape(shape)
     component = jnp.argmax(mixture.logits[None] + gumbel, -1)
     means = jnp.take_along_axis(mixture.means[None], component[..., None, None], -2)[..., 0, :]
-    return means + noise(noise_key, means.shape, means.dtype)
-
-
-def noise(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-    """Standard normal noise of any shape."""
-    return _flat(jax.random.normal, key, shape, dtype)
-
-
-def _flat(draw, key, shape, dtype):
-    """Draws a vector and reshapes it: XLA takes many seconds to compile draws of high rank on CPU."""
-    return draw(key, (math.prod(shape),), dtype).reshape(shape)
+    return means + jax.random.normal(noise_key, (means.size,), means.dtype).reshape(means.shape)
 
 
 def symmetric_kl(p: Mixture, q: Mixture) -> jax.Array:

@@ -5,8 +5,11 @@ Images are [N, H, W, 3] float sRGB in [0, 1]. Parameters are a nested dict of fl
 
 import dataclasses
 import functools
+import math
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from pim_jax.model import encoders, frontend, pyramid
@@ -90,14 +93,19 @@ def init(config: ModelConfig, key: jax.Array) -> Params:
     Example:
       >>> params = init(ModelConfig(), jax.random.key(0))
       >>> sum(p.size for p in jax.tree.leaves(params))
-      1729664
+      1722200
     """
-    return nnx.to_pure_dict(nnx.state(Pim(config, rngs=nnx.Rngs(key)), nnx.Param))
+    leaves, tree = jax.tree.flatten(shapes(config))
+    offsets = np.cumsum([leaf.size for leaf in leaves])
+    draws = jnp.split(jax.random.uniform(key, (offsets[-1],), minval=-1.0), offsets[:-1])  # one draw compiles fastest
+    return jax.tree.unflatten(
+        tree, [_glorot_limit(leaf.shape) * d.reshape(leaf.shape) for leaf, d in zip(leaves, draws, strict=True)]
+    )
 
 
 def shapes(config: ModelConfig) -> Params:
     """Returns the tree of parameters with a `jax.ShapeDtypeStruct` at each leaf."""
-    return jax.eval_shape(lambda key: init(config, key), jax.random.key(0))
+    return nnx.to_pure_dict(nnx.eval_shape(lambda: nnx.state(Pim(config, rngs=nnx.Rngs(0)), nnx.Param)))
 
 
 def features(config: ModelConfig, params: Params, image: jax.Array, *, centre: int | None = None) -> list[jax.Array]:
@@ -148,6 +156,11 @@ def _bind(config: ModelConfig, params: Params) -> Pim:
 @functools.cache
 def _graph(config: ModelConfig) -> nnx.GraphDef:
     return nnx.split(nnx.eval_shape(lambda: Pim(config, rngs=nnx.Rngs(0))))[0]
+
+
+def _glorot_limit(shape: tuple[int, ...]) -> float:
+    """The bound of uniform weights [..., inputs, outputs]; 0 for a bias (Glorot & Bengio 2010)."""
+    return (6 / (math.prod(shape[:-2]) * sum(shape[-2:]))) ** 0.5 if len(shape) > 1 else 0.0
 
 
 def _check(field: str, value, holds: bool, wanted: str):

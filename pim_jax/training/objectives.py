@@ -95,7 +95,7 @@ def minibatch_marginal(z: list[jax.Array], means: list[jax.Array], *, contrast: 
 def _pairwise_log_prob(z: jax.Array, means: jax.Array) -> jax.Array:
     """log p(z_i | j) at every position, [P, B, B], through one matrix product a position.
 
-    |z|² + |m|² - 2 z·m cancels in float32 where z is near m and both are long. Taking the batch's mean off both shortens
+    |z|² + |m|² - 2 z·m cancels in float32 where z is near m and both are long. Taking the batch's mean off shortens
     them; and the diagonal, where z is near m by construction, is computed from differences, so that information cannot
     exceed log B.
     """
