@@ -12,19 +12,23 @@ from pim_jax import convert, metric
 from pim_jax.model import pim as networks
 from pim_jax.model.pim import ModelConfig
 
-SMALL = ModelConfig(widths=(8, 6, 3))
+SMALL = ModelConfig(orientations=1, widths=(6, 3))
+
+
+def random_metric(config, seed=0, name="small"):
+    """Random networks of the real shape, with weights large enough for distances to be near 1."""
+    params = jax.tree.map(lambda leaf: 3 * leaf, networks.init(config, jax.random.key(seed)))
+    return metric.from_params(config, params, name=name)
 
 
 @pytest.fixture(scope="module")
 def pim():
-    """Small random networks of the real shape: contract and gradients do not depend on the weights."""
-    return metric.from_params(SMALL, networks.init(SMALL, jax.random.key(0)), name="small")
+    return random_metric(SMALL)
 
 
 @pytest.fixture(scope="module")
 def pim5():
-    config = dataclasses.replace(SMALL, mixtures=5)
-    return metric.from_params(config, networks.init(config, jax.random.key(0)), name="small-5")
+    return random_metric(dataclasses.replace(SMALL, mixtures=5), name="small-5")
 
 
 def images(seed=0, n=2, size=(32, 40)):
@@ -79,23 +83,23 @@ def test_map_shows_where_the_images_differ(pim):
     found = np.asarray(pim.distance_map(x, y)[0])
     row, column = np.unravel_index(found.argmax(), found.shape)
     assert 52 <= row < 84 and 12 <= column < 44
-    assert found[:20, 70:].max() == 0
+    assert found[:16, 80:].max() < 0.05 * found.max()
 
 
 def test_embeddings_give_the_same_distance_and_a_reference_serves_many(pim, pim5):
     x, y = images(0), images(1)
     for one in (pim, pim5):
-        np.testing.assert_allclose(one.between(one.embed(x), one.embed(y)), one.distance(x, y), rtol=1e-5)
+        np.testing.assert_allclose(one.between(one.embed(x), one.embed(y)), one.distance(x, y), rtol=2e-5, atol=1e-6)
         many = one.between(one.embed(x[:1]), one.embed(y))
-        np.testing.assert_allclose(many, one.distance(x[:1], y), rtol=1e-5)
-        np.testing.assert_allclose(many, one.distance(jnp.repeat(x[:1], 2, 0), y), rtol=1e-5)
+        np.testing.assert_allclose(many, one.distance(x[:1], y), rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(many, one.distance(jnp.repeat(x[:1], 2, 0), y), rtol=2e-5, atol=1e-6)
 
 
 def test_an_image_does_not_depend_on_its_batch(pim, pim5):
     x, y = images(0, n=5), images(1, n=5)
     for one in (pim, pim5):
         alone = jnp.concatenate([one.distance(x[i : i + 1], y[i : i + 1]) for i in range(5)])
-        np.testing.assert_allclose(one.distance(x, y), alone, rtol=1e-5)
+        np.testing.assert_allclose(one.distance(x, y), alone, rtol=2e-5, atol=1e-6)
 
 
 def test_key_and_samples_of_a_mixture(pim5):
@@ -154,7 +158,7 @@ def test_exports(pim):
 
 def test_repr_names_weights_and_hash(pim):
     assert repr(pim) == f"Metric('small', weights {pim.digest}, precision 'highest')"
-    other = metric.from_params(SMALL, networks.init(SMALL, jax.random.key(1)))
+    other = random_metric(SMALL, seed=1)
     assert len(pim.digest) == 12 and pim.digest != other.digest
 
 

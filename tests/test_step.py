@@ -12,7 +12,7 @@ from pim_jax.training import step as training
 from pim_jax.training.config import Config
 from pim_jax.training.objectives import CONTRASTS
 
-MODEL = ModelConfig(scales=1, widths=(8, 6, 3), mixtures=2)  # four bands: enough, and quick to compile
+MODEL = ModelConfig(pyramid="laplacian", scales=2, widths=(6, 5, 3), mixtures=2)  # two bands: quick to compile
 SMALL = Config(model=MODEL, batch=8, beta_steps=4, learning_rate=1e-3)
 
 
@@ -50,17 +50,19 @@ def test_eight_devices_compute_what_one_does(contrast):
 
 @pytest.mark.parametrize("pyramid", ["steerable", "laplacian", "none"])
 def test_cropped_frontend_gives_the_loss_and_gradients_of_whole_bands(pyramid):
-    config = dataclasses.replace(SMALL, model=dataclasses.replace(SMALL.model, pyramid=pyramid))
+    config = dataclasses.replace(SMALL, model=dataclasses.replace(MODEL, pyramid=pyramid, scales=2))
     cropped, whole = (loss_and_gradients(config, pairs(2), crop=crop) for crop in (True, False))
+    # Whole bands are large enough for minimal filtering, whose rounding is about 1e-5 of a feature.
     for name in whole[0]:
-        np.testing.assert_allclose(cropped[0][name], whole[0][name], rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(cropped[0][name], whole[0][name], rtol=2e-5, atol=1e-5)
     assert_gradients_close(cropped[1], whole[1])
 
 
 @pytest.mark.parametrize("objective", ["ixyz", "infonce", "single-infonce"])
 def test_training_on_one_batch_raises_the_objective(objective, promoting):
-    config = dataclasses.replace(SMALL, objective=objective, model=dataclasses.replace(SMALL.model, mixtures=1))
-    mesh = mesh_of(8)
+    model = dataclasses.replace(MODEL, mixtures=1)
+    config = dataclasses.replace(SMALL, objective=objective, model=model, learning_rate=3e-3, beta_steps=1000)
+    mesh = mesh_of(1)
     state, step = training.init(config, mesh), training.make(config, mesh)
     batch = jax.device_put(pairs(), training.batched(mesh))
     information = []
