@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -38,9 +39,11 @@ def manager(workdir: str | Path, *, keep: int) -> ocp.CheckpointManager:
 
 def save(manager: ocp.CheckpointManager, state: State, about: dict) -> None:
     """Starts writing a checkpoint and returns; `about` must be JSON."""
+    # Copied, because the next step donates the state's buffers while orbax is still writing.
+    params, optimizer = jax.tree.map(jnp.copy, (state.params, state.optimizer))
     args = ocp.args.Composite(
-        params=ocp.args.StandardSave(state.params),
-        optimizer=ocp.args.StandardSave(state.optimizer),
+        params=ocp.args.StandardSave(params),
+        optimizer=ocp.args.StandardSave(optimizer),
         about=ocp.args.JsonSave(about),
     )
     manager.save(int(state.step), args=args)
