@@ -1,6 +1,7 @@
 """The command that scores files, and the pairing and batching under it, on real files with an untrained metric."""
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from test_images import deep_png
 
-from pim_jax import metric
+from pim_jax import convert, metric
 from pim_jax.data import images
 from pim_jax.evaluation import compare
 from pim_jax.evaluation.command import main
@@ -361,3 +363,24 @@ def test_harder_compression_of_photographs_is_farther_away(tmp_path, capsys):
     found = [scores(run(capsys, tmp_path / "ref", tmp_path / f"q{q}")[1]) for q in (90, 30, 5)]
     for name in ("kodim08", "kodim23"):
         assert 0 < found[0][name] < found[1][name] < found[2][name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pim-1", "pim-5"])
+def test_a_converted_official_checkpoint_scores_files_as_the_official_code_does(shared, golden, name, capsys, tmp_path):
+    """From official checkpoint and 16-bit PNG files to the printed number, through both commands."""
+    assert convert.main([str(shared / "golden" / name), str(tmp_path / "weights")]) == 0
+    for image in "xy":
+        pixels = np.round(golden[f"s0/{image}"] * 65535).astype(np.uint16)
+        for i in range(2):
+            (tmp_path / image).mkdir(exist_ok=True)
+            deep_png(tmp_path / image / f"{i}.png", pixels[i])
+    capsys.readouterr()
+    status, out, _ = run(capsys, tmp_path / "x", tmp_path / "y", "--ckpt", tmp_path / "weights")
+    assert status == 0
+    found = np.array([float(line.split("\t")[1]) for line in out.splitlines() if re.match(r"\d\t", line)])
+    if name == "pim-1":
+        np.testing.assert_allclose(found, golden["s0/pim-1/distance"], rtol=1e-4)
+    else:  # the command draws 4 samples; the official mean is of 48, and their errors add
+        error = golden["s0/pim-5/distance_mc_sem"] * np.sqrt(1 + 48 / 4)
+        assert np.all(np.abs(found - golden["s0/pim-5/distance_mc_mean"]) < 4 * error)
