@@ -56,8 +56,9 @@ def test_pim5_distance_is_within_the_official_monte_carlo_error(shared, golden, 
 def test_is_symmetric_and_zero_at_equality(pim, pim5):
     x, y = images(0), images(1)
     for one in (pim, pim5):
-        np.testing.assert_array_equal(one.distance(x, y), one.distance(y, x))
+        np.testing.assert_allclose(one.distance(x, y), one.distance(y, x), rtol=1e-6)
         np.testing.assert_array_equal(one.distance(x, x), 0)
+    np.testing.assert_array_equal(pim.distance(x, y), pim.distance(y, x))  # to the bit, where nothing is sampled
     assert float(pim.distance(x, y).min()) > 0
 
 
@@ -128,8 +129,8 @@ def test_gradients_are_finite(pim, kind, dtype):
 def test_gradient_is_that_of_finite_differences(pim):
     x, y, direction = images(0, n=1, size=(16, 16)), images(1, n=1, size=(16, 16)), images(2, n=1, size=(16, 16)) - 0.5
     _, slope = jax.jvp(lambda x: pim.distance(x, y)[0], (x,), (direction,))
-    numeric = (pim.distance(x + 1e-2 * direction, y) - pim.distance(x - 1e-2 * direction, y))[0] / 2e-2
-    assert float(slope) == pytest.approx(float(numeric), rel=2e-2)
+    numeric = (pim.distance(x + 1e-3 * direction, y) - pim.distance(x - 1e-3 * direction, y))[0] / 2e-3
+    assert float(slope) == pytest.approx(float(numeric), rel=5e-2)
 
 
 def test_goes_through_jit_vmap_and_shard_map(pim):

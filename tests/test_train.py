@@ -33,8 +33,13 @@ def command(workdir, data, *overrides):
     return [sys.executable, "train.py", config, "--workdir", str(workdir), "--data", str(data), *TINY, *overrides]
 
 
-def train(workdir, data, *overrides):
-    return subprocess.run(command(workdir, data, *overrides), cwd=ROOT, capture_output=True, text=True, timeout=300)
+@pytest.fixture(scope="module")
+def train(one_device):
+    def run(workdir, data, *overrides):
+        arguments = command(workdir, data, *overrides)
+        return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, env=one_device)
+
+    return run
 
 
 def numbers(workdir):
@@ -44,7 +49,7 @@ def numbers(workdir):
 
 
 @pytest.fixture(scope="module")
-def finished(data, tmp_path_factory):
+def finished(train, data, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "w"
     done = train(workdir, data)
     assert done.returncode == 0, done.stderr
@@ -64,7 +69,7 @@ def test_the_metric_loads_from_the_working_directory(finished):
     assert pim.config.widths == (6, 3) and "tiny" in pim.name
 
 
-def test_running_again_continues_to_the_same_numbers(finished, data, tmp_path):
+def test_running_again_continues_to_the_same_numbers(train, finished, data, tmp_path):
     assert train(tmp_path, data, "steps=10").returncode == 0
     again = train(tmp_path, data)
     assert again.returncode == 0 and f"step 10 of {STEPS}" in again.stdout
@@ -72,11 +77,13 @@ def test_running_again_continues_to_the_same_numbers(finished, data, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_at_random_steps_the_losses_continue_as_if_nothing_had_happened(finished, data, tmp_path):
+def test_killed_at_random_steps_the_losses_continue_as_if_nothing_had_happened(
+    train, finished, data, tmp_path, one_device
+):
     rng, kills = random.Random(0), 0
     for _ in range(3):
         process = subprocess.Popen(
-            command(tmp_path, data), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(tmp_path, data), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=one_device
         )
         target = rng.randrange(4 * kills + 2, 4 * kills + 8)
         while process.poll() is None and steps_done(tmp_path) < target:
@@ -91,9 +98,14 @@ def test_killed_at_random_steps_the_losses_continue_as_if_nothing_had_happened(f
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_leaves_with_a_clear_line(finished, data, tmp_path, number):
+def test_a_signal_saves_and_leaves_with_a_clear_line(train, finished, data, tmp_path, number, one_device):
     process = subprocess.Popen(
-        command(tmp_path, data, "save_every=1000"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(tmp_path, data, "save_every=1000"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=one_device,
     )
     while process.poll() is None and steps_done(tmp_path) < 3:
         time.sleep(0.02)
@@ -108,7 +120,7 @@ def test_a_signal_saves_and_leaves_with_a_clear_line(finished, data, tmp_path, n
         assert numbers(tmp_path) == numbers(finished)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(data, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(train, data, tmp_path):
     done = train(tmp_path, data, "learning_rate=1e30", "save_every=1")
     assert done.returncode == 1
     assert "is not finite" in done.stderr and "Traceback" not in done.stderr
@@ -118,7 +130,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     assert all(json.dumps(row).find("NaN") < 0 for row in log.read(tmp_path))
 
 
-def test_other_settings_are_refused_in_a_used_directory(finished, data):
+def test_other_settings_are_refused_in_a_used_directory(train, finished, data):
     done = train(finished, data, "batch=16")
     assert done.returncode == 2
     assert "batch: 8 there, 16 here" in done.stderr and "--workdir" in done.stderr

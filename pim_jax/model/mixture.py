@@ -70,7 +70,7 @@ def symmetric_kl(p: Mixture, q: Mixture) -> jax.Array:
 def symmetric_kl_monte_carlo(p: Mixture, q: Mixture, key: jax.Array, num_samples: int) -> jax.Array:
     """Estimates KL(p‖q) + KL(q‖p) from `num_samples` of each side, in nats (paper, equation 3), [...].
 
-    Both sides draw from the same key, so the estimate is exactly symmetric in p and q, and exactly 0 if they are equal.
+    Both sides draw from the same key, so the estimate is symmetric in p and q up to rounding, and exactly 0 at p = q.
     """
 
     def kl(a, b):
