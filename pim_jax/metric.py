@@ -274,8 +274,9 @@ def _area_weights(have: int, want: int) -> np.ndarray:
 
 
 def _images(pim: Metric, x, y):
-    single = jnp.ndim(x) == 3 and jnp.ndim(y) == 3
-    x, y = _image(pim, "x", x), _image(pim, "y", y)
+    checked_x, checked_y = _image(pim, "x", x), _image(pim, "y", y)
+    single = x.ndim == 3 and y.ndim == 3
+    x, y = checked_x, checked_y
     if x.shape[1:3] != y.shape[1:3]:
         raise ValueError(
             f"x is {_size(x)} and y is {_size(y)} (height x width): images must have one size; crop or resize one"

@@ -17,7 +17,15 @@ from pim_jax.training import log
 
 ROOT = Path(__file__).parents[1]
 STEPS = 24
-TINY = ["model.widths=(6,3)", "batch=8", f"steps={STEPS}", "log_every=1", "save_every=4"]
+TINY = [
+    "model.pyramid=laplacian",
+    "model.scales=2",
+    "model.widths=(6,3)",
+    "batch=8",
+    f"steps={STEPS}",
+    "log_every=1",
+    "save_every=4",
+]
 
 
 @pytest.fixture(scope="module")

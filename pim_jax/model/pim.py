@@ -97,7 +97,9 @@ def init(config: ModelConfig, key: jax.Array) -> Params:
     """
     leaves, tree = jax.tree.flatten(shapes(config))
     offsets = np.cumsum([leaf.size for leaf in leaves])
-    draws = jnp.split(jax.random.uniform(key, (offsets[-1],), minval=-1.0), offsets[:-1])  # one draw compiles fastest
+    draws = jnp.split(
+        jax.random.uniform(key, (offsets[-1],), jnp.float32, -1.0), offsets[:-1]
+    )  # one draw compiles fastest
     return jax.tree.unflatten(
         tree, [_glorot_limit(leaf.shape) * d.reshape(leaf.shape) for leaf, d in zip(leaves, draws, strict=True)]
     )
