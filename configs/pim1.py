@@ -5,13 +5,10 @@ Without an accelerator, `batch=32 steps=1000 beta_steps=400 "learning_rate_drops
 cores.
 """
 
-from pim_jax.model.pim import ModelConfig
-from pim_jax.training.config import Config
+import dataclasses
+from pathlib import Path
 
-config = Config(
-    model=ModelConfig(mixtures=1),
-    steps=100_000,
-    learning_rate=5e-4,
-    learning_rate_drops=(60_000, 85_000),
-    beta_steps=10_000,
-)
+from pim_jax.training.config import load
+
+pim5 = load(Path(__file__).with_name("pim5.py"))
+config = dataclasses.replace(pim5, model=dataclasses.replace(pim5.model, mixtures=1))
