@@ -8,9 +8,9 @@ import pytest
 from pim_jax.model import convolution
 
 CASES = [
-    ((3, 60, 60, 7), 5, ((2, 2), (2, 2))),
-    ((4, 51, 50, 16), 3, ((0, 2), (1, 0))),
-    ((9, 33, 41, 3), 8, ((0, 0), (0, 0))),
+    ((3, 60, 60, 16), 17, ((2, 2), (2, 2))),  # tiles and strips that fit
+    ((1, 107, 98, 20), 16, ((0, 2), (1, 0))),  # several strips, the last one not full
+    ((40, 17, 18, 16), 16, ((0, 0), (0, 0))),  # strips of one row of tiles
 ]
 
 
@@ -18,6 +18,7 @@ CASES = [
 def test_equals_convolution_in_double_precision(shape, units, padding):
     x, kernel = random(0, shape), random(1, (5, 5, shape[-1], units))
     assert shape[0] * shape[1] * shape[2] >= convolution._WORTH_COMPILING
+    assert min(shape[-1], units) >= convolution._WORTH_TRANSFORMING
     found = jax.jit(convolution.convolve, static_argnums=2)(x, kernel, padding)
     wanted = reference(x, kernel, padding)
     assert found.shape == wanted.shape
@@ -25,7 +26,7 @@ def test_equals_convolution_in_double_precision(shape, units, padding):
 
 
 def test_gradients_equal_those_of_the_direct_convolution():
-    x, kernel, padding = random(0, (3, 60, 60, 4)), random(1, (5, 5, 4, 6)), ((2, 1), (0, 2))
+    x, kernel, padding = random(0, (3, 60, 60, 16)), random(1, (5, 5, 16, 18)), ((2, 1), (0, 2))
 
     def loss(function):
         return jax.jit(jax.grad(lambda x, kernel: jnp.sum(jnp.sin(function(x, kernel))), (0, 1)))(x, kernel)

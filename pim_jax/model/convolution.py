@@ -1,10 +1,9 @@
 """Stride-1 convolution of feature maps with square odd kernels: the one place where PIM spends its time.
 
-On CPU, 5x5 kernels go through Toom-Cook minimal filtering F(4x4, 5x5): 64 products for 16 outputs instead of 400, done
-as 64 matrix products. Its rounding error is about 1e-5 of the largest output; on two cores it is several times faster
-than XLA's convolution, and more so in the backward pass (`benchmarks/convolution.py`). XLA takes half a second to
-compile it, so small inputs, whose convolution takes less than that, keep to XLA's. Other backends use their own
-convolution.
+On CPU, 5x5 kernels between wide layers go through Toom-Cook minimal filtering F(4x4, 5x5): 64 products for 16 outputs
+instead of 400, done as 64 matrix products, strip by strip. Its rounding error is about 1e-5 of the largest output;
+what it gains depends on the machine (`benchmarks/convolution.py`). XLA takes half a second to compile it, so small
+inputs, whose convolution takes less than that, keep to XLA's. Other backends use their own convolution.
 """
 
 import jax
@@ -14,6 +13,8 @@ import numpy as np
 _TILE = 4
 _SUPPORT = 5
 _WORTH_COMPILING = 10_000  # positions of the input
+_WORTH_TRANSFORMING = 16  # channels: the products that are saved grow with their number, the transforms do not
+_TILES_AT_ONCE = 512
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # and infinity: the customary choice, small and with exact reciprocals
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -35,7 +36,8 @@ def convolve(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
       (1, 8, 8, 3)
     """
     positions = x.shape[0] * x.shape[1] * x.shape[2]
-    if kernel.shape[:2] == (_SUPPORT, _SUPPORT) and positions >= _WORTH_COMPILING:
+    wide = min(kernel.shape[2:]) >= _WORTH_TRANSFORMING
+    if kernel.shape[:2] == (_SUPPORT, _SUPPORT) and wide and positions >= _WORTH_COMPILING:
         return jax.lax.platform_dependent(x, kernel, cpu=_minimal(padding), default=_direct(padding))
     return _direct(padding)(x, kernel)
 
@@ -52,24 +54,49 @@ def _minimal(padding: Padding):
         n, height, width, channels = x.shape
         out = [length + sum(pad) - _SUPPORT + 1 for length, pad in zip((height, width), padding, strict=True)]
         tiles = [-(-length // _TILE) for length in out]
-        rows, columns = (
-            (before, _TILE * (count + 1) - length - before)
-            for (before, _), count, length in zip(padding, tiles, (height, width), strict=True)
-        )
-        # Tiles of 8 overlap by 4: blocks of 4, each joined with the next.
-        x = jnp.pad(x, ((0, 0), rows, columns, (0, 0)))
-        x = x.reshape(n, tiles[0] + 1, _TILE, tiles[1] + 1, _TILE, channels)
-        x = jnp.concatenate([x[:, :-1], x[:, 1:]], 2)
-        x = jnp.concatenate([x[:, :, :, :-1], x[:, :, :, 1:]], 4)
-        x = x.transpose(2, 4, 0, 1, 3, 5).reshape(_INPUT.shape[1], -1)
-        x = (_INPUT.astype(x.dtype) @ x).reshape(len(_INPUT), -1, channels)
-        weights = jnp.einsum("pt,tck->pck", _KERNEL.astype(kernel.dtype), kernel.reshape(-1, *kernel.shape[2:]))
-        y = jnp.einsum("ptc,pck->ptk", x, weights).reshape(len(_INPUT), -1)
-        y = (_OUTPUT.astype(y.dtype) @ y).reshape(_TILE, _TILE, n, *tiles, -1)
-        y = y.transpose(2, 3, 0, 4, 1, 5).reshape(n, _TILE * tiles[0], _TILE * tiles[1], -1)
-        return y[:, : out[0], : out[1]]
+        # Strips of whole rows of tiles, one after the other, so that what is in work stays in the cache.
+        high = _TILE * min(tiles[0], max(1, _TILES_AT_ONCE // (n * tiles[1])))
+        count = -(-_TILE * tiles[0] // high)
+        (top, _), (left, _) = padding
+        bottom, right = count * high + _TILE - height - top, _TILE * (tiles[1] + 1) - width - left
+        x = jnp.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+        body = x[:, : count * high].reshape(n, count, high, -1, channels)
+        after = jnp.concatenate([body[:, 1:, :_TILE], x[:, None, count * high :]], 1)
+        strips = jnp.concatenate([body, after], 2).swapaxes(0, 1)
+        taps = kernel.reshape(-1, *kernel.shape[2:])
+        weights = jnp.einsum("pt,tck->pck", jnp.asarray(np.kron(_KERNEL, _KERNEL), kernel.dtype), taps)
+        y = jax.lax.map(lambda strip: _strip(strip, weights), strips)
+        return y.swapaxes(0, 1).reshape(n, count * high, -1, kernel.shape[-1])[:, : out[0], : out[1]]
 
     return convolve
+
+
+@jax.checkpoint  # the transforms are large and quick to repeat
+def _strip(x: jax.Array, weights: jax.Array) -> jax.Array:
+    """Filters rows of tiles: [n, 4 r + 4, 4 t + 4, C] by transformed kernels [64, C, K] -> [n, 4 r, 4 t, K].
+
+    Tiles of 8 overlap by 4: each is a block of 4 rows and the next, and a block of 4 columns and the next. A barrier
+    keeps XLA from computing one transform again for every value of the next.
+    """
+    n, channels = x.shape[0], x.shape[-1]
+    rows, columns = (length // _TILE - 1 for length in x.shape[1:3])
+    blocks = x.reshape(n, rows + 1, _TILE, -1, channels)
+    x = _transform(_INPUT, [part[:, :, i] for part in (blocks[:, :-1], blocks[:, 1:]) for i in range(_TILE)], 0)
+    blocks = x.reshape(-1, n, rows, columns + 1, _TILE, channels)
+    x = _transform(
+        _INPUT, [part[..., i, :] for part in (blocks[..., :-1, :, :], blocks[..., 1:, :, :]) for i in range(_TILE)], 1
+    )
+    y = jnp.einsum("ptc,pck->ptk", x.reshape(len(weights), -1, channels), weights)
+    y = y.reshape(len(_INPUT), len(_INPUT), n, rows, columns, -1)
+    y = _transform(_OUTPUT, [y[:, i] for i in range(len(_INPUT))], 4)
+    y = _transform(_OUTPUT, list(y), 2)
+    return y.reshape(n, _TILE * rows, _TILE * columns, -1)
+
+
+def _transform(matrix: np.ndarray, parts: list[jax.Array], axis: int) -> jax.Array:
+    """Products of a small matrix with a vector of arrays, stacked."""
+    sums = [sum(float(weight) * part for weight, part in zip(row, parts, strict=True) if weight) for row in matrix]
+    return jax.lax.optimization_barrier(jnp.stack(sums, axis))
 
 
 def _toom_cook() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,4 +116,4 @@ def _toom_cook() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return evaluate(_TILE).T, kernel * balance, input_ / balance
 
 
-_OUTPUT, _KERNEL, _INPUT = (np.kron(matrix, matrix).astype(np.float32) for matrix in _toom_cook())
+_OUTPUT, _KERNEL, _INPUT = _toom_cook()
