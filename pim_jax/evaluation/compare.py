@@ -1,15 +1,17 @@
 """Compares image files: pairs the images of two folders, and scores pairs with few compilations in bounded memory."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
 from PIL import Image
 
 from pim_jax.data import images
+
+T = TypeVar("T")
 
 # Pairs are scored together up to this many pixels: enough to keep an accelerator busy, few enough for its memory.
 PIXELS_PER_BATCH = 2**18
@@ -66,7 +68,7 @@ def pair_up(a: Path, b: Path) -> tuple[list[Pair], list[str]]:
     if not a.is_dir():
         return [Pair(b.stem, a, b)], []
 
-    references, distorted = _images_in(a), _images_in(b)
+    references, distorted = images_in(a), images_in(b)
     names = sorted(references.keys() & distorted.keys())
     if not names:
         raise ValueError(
@@ -78,8 +80,12 @@ def pair_up(a: Path, b: Path) -> tuple[list[Pair], list[str]]:
     return [Pair(name, references[name], distorted[name]) for name in names], unmatched
 
 
-def _images_in(folder: Path) -> dict[str, Path]:
-    """The images in a folder and its subfolders, by path in the folder without the extension."""
+def images_in(folder: Path) -> dict[str, Path]:
+    """The images in a folder and its subfolders, by path in the folder without the extension; hidden ones are left out.
+
+    Raises:
+      ValueError: two of them have the same name but for the extension.
+    """
     readable = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
@@ -105,19 +111,28 @@ def by_size(pairs: list[Pair]) -> tuple[dict[tuple[int, int], list[Pair]], list[
     groups, failed = defaultdict(list), []
     for pair in pairs:
         try:
-            groups[_common_size(pair)].append(pair)
+            groups[common_size(pair.reference, pair.distorted)].append(pair)
         except (OSError, ValueError) as error:
             failed.append(Result(pair, error=str(error)))
     return dict(groups), failed
 
 
-def _common_size(pair: Pair) -> tuple[int, int]:
-    sizes = [images.size(path) for path in (pair.reference, pair.distorted)]
+def common_size(reference: T, distorted: T, size: Callable[[T], tuple[int, int]] = images.size) -> tuple[int, int]:
+    """The (height, width) of two images.
+
+    Args:
+      reference, distorted: image files, or what `size` takes.
+      size: gives the (height, width) of one.
+
+    Raises:
+      OSError, ValueError: one does not open, or they differ in size.
+    """
+    sizes = [size(image) for image in (reference, distorted)]
     if sizes[0] != sizes[1]:
         first, second = (f"{width}x{height}" for height, width in sizes)
         raise ValueError(
-            f"{pair.reference} is {first} and {pair.distorted} is {second} (width x height): nothing is resized "
-            "silently, so crop or resize one of them"
+            f"{reference} is {first} and {distorted} is {second} (width x height): nothing is resized silently, so "
+            "crop or resize one of them"
         )
     return sizes[0]
 

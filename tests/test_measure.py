@@ -1,0 +1,137 @@
+"""Measuring many pairs gives what measuring each alone gives, with every picture encoded once and nothing lost."""
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from pim_jax import metric
+from pim_jax.data import images
+from pim_jax.evaluation import baselines
+from pim_jax.evaluation.corruptions import Change
+from pim_jax.evaluation.measure import measure
+from pim_jax.evaluation.pictures import Pair, Picture, read
+from pim_jax.evaluation.store import Store
+from pim_jax.model import pim as networks
+
+
+class Counting:
+    """A metric that counts what it encodes, and stops the run where told."""
+
+    def __init__(self, inner, *, stop_after=None):
+        self.inner, self.stop_after, self.encoded = inner, stop_after, 0
+        self.pixels_per_batch = 3 * 24 * 32  # batches of three
+
+    def __repr__(self):
+        return repr(self.inner)
+
+    def embed(self, x):
+        if self.stop_after is not None and self.encoded >= self.stop_after:
+            raise KeyboardInterrupt
+        self.encoded += len(x)
+        return self.inner.embed(x)
+
+    def between(self, z_x, z_y):
+        return self.inner.between(z_x, z_y)
+
+
+@pytest.fixture(scope="module")
+def small_pim():
+    config = networks.ModelConfig(pyramid="laplacian", scales=2, widths=(4, 3))
+    return metric.from_params(config, networks.init(config, jax.random.key(0)), name="small")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two references of one size with four distorted images each, and a pair of another size."""
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for name, size in [("a", (24, 32)), ("b", (24, 32)), ("c", (40, 24))]:
+        pixels = random.integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+        for level in range(4 if name != "c" else 1):
+            noisy = np.clip(pixels + random.normal(0, 5 * (level + 1), pixels.shape), 0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(folder / f"{name}{level}.png")
+    return folder
+
+
+@pytest.fixture
+def pairs(folder):
+    references = {name: Picture(folder / f"{name}.png") for name in "abc"}
+    distorted = sorted(path for path in folder.glob("*[0-9].png"))
+    plain = [Pair(references[path.stem[0]], Picture(path)) for path in distorted]
+    return [*plain, Pair(Picture(folder / "a.png", Change("shift", 2)), plain[0].distorted)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "distances.sqlite") as store:
+        yield store
+
+
+def test_gives_the_distance_of_every_pair_in_order(small_pim, pairs, store):
+    metrics = {"PSNR": baselines.load("psnr"), "pim": small_pim}
+    found, problems = measure(metrics, pairs, store)
+    assert not problems
+    for name, one in metrics.items():
+        wanted = [one.distance(read(pair.reference)[None], read(pair.distorted)[None])[0] for pair in pairs]
+        np.testing.assert_allclose(found[name], wanted, rtol=1e-5)
+
+
+def test_encodes_every_picture_once(pairs, store):
+    counting = Counting(baselines.load("psnr"))
+    measure({"PSNR": counting}, pairs, store)
+    distinct = len({picture for pair in pairs for picture in pair})
+    assert distinct <= counting.encoded <= distinct + 2 * 3  # and what fills up the batches of two sizes
+
+
+def test_measures_nothing_twice(pairs, store):
+    first, _ = measure({"PSNR": baselines.load("psnr")}, pairs, store)
+    again, _ = measure({"other name": Counting(baselines.load("psnr"), stop_after=0)}, pairs, store)
+    np.testing.assert_array_equal(first["PSNR"], again["other name"])
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(pairs, store, monkeypatch):
+    monkeypatch.setattr("pim_jax.evaluation.measure.PIXELS_AT_ONCE", 3 * 24 * 32)
+    with pytest.raises(KeyboardInterrupt):
+        measure({"PSNR": Counting(baselines.load("psnr"), stop_after=6)}, pairs, store)
+    counting = Counting(baselines.load("psnr"))
+    resumed, _ = measure({"PSNR": counting}, pairs, store)
+    assert 0 < counting.encoded < 9 + 6
+    for index, pair in enumerate(pairs):
+        wanted = baselines.load("psnr").distance(read(pair.reference)[None], read(pair.distorted)[None])[0]
+        np.testing.assert_allclose(resumed["PSNR"][index], wanted, rtol=1e-6)
+
+
+def test_survives_pictures_that_cannot_be_compared(folder, pairs, store, tmp_path):
+    (tmp_path / "damaged.png").write_bytes((folder / "a0.png").read_bytes()[:500])
+    (tmp_path / "no picture.png").write_text("text")
+    reference = Picture(folder / "a.png")
+    bad = [tmp_path / "damaged.png", tmp_path / "no picture.png", tmp_path / "absent.png", folder / "c.png"]
+    mixed = [pairs[0], *(Pair(reference, Picture(path)) for path in bad), pairs[1]]
+    done = []
+    found, problems = measure({"PSNR": baselines.load("psnr")}, mixed, store, progress=done.append)
+    np.testing.assert_array_equal(np.isnan(found["PSNR"]), [False, True, True, True, True, False])
+    assert set(problems) == set(map(str, bad))
+    assert "24x40" in problems[str(bad[-1])]
+    assert sum(done) == len(mixed)
+
+
+def test_a_size_that_one_metric_refuses_is_measured_with_the_others(tmp_path, small_pim, store):
+    for name in "ab":
+        Image.new("RGB", (3, 3), (40, 50, 60 + ord(name))).save(tmp_path / f"{name}.png")
+    pair = Pair(Picture(tmp_path / "a.png"), Picture(tmp_path / "b.png"))
+    assert small_pim.config.smallest_size > 3
+    found, problems = measure({"pim": small_pim, "PSNR": baselines.load("psnr")}, [pair], store)
+    assert np.isnan(found["pim"]).all()
+    assert np.isfinite(found["PSNR"]).all()
+    assert [what for what in problems if what.startswith("pim: ")] == list(problems)
+
+
+def test_the_same_picture_under_another_name_is_known(folder, pairs, store, tmp_path):
+    first, _ = measure({"PSNR": baselines.load("psnr")}, pairs[:1], store)
+    (tmp_path / "copy.png").write_bytes(pairs[0].distorted.path.read_bytes())
+    copy = Pair(pairs[0].reference, Picture(tmp_path / "copy.png"))
+    again, _ = measure({"PSNR": Counting(baselines.load("psnr"), stop_after=0)}, [copy], store)
+    np.testing.assert_array_equal(first["PSNR"], again["PSNR"])
+    assert images.read(copy.distorted.path).shape == (24, 32, 3)
