@@ -1,0 +1,358 @@
+"""Reports say everything that was measured, show the right pictures, and survive any name and a missing picture."""
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from test_page import Parsed, fetched, image_of
+
+from pim_jax import metric
+from pim_jax.data import images
+from pim_jax.evaluation import compare, report
+from pim_jax.evaluation.benchmarks.benchmark import Disagreement
+from pim_jax.evaluation.compare import Result
+from pim_jax.evaluation.corruptions import Change
+from pim_jax.evaluation.pictures import Pair, Picture
+from pim_jax.evaluation.statistics import Estimate
+from pim_jax.model import pim as networks
+
+ASSETS = Path(report.__file__).parents[1] / "assets" / "images"
+NASTY = "<b>&amp;\"q\" 'x' $1 {0} %d é"  # a file's name: no slash
+
+
+@dataclasses.dataclass
+class Fake:
+    """A benchmark whose scores are what its test gives it."""
+
+    pairs: Sequence[Pair]
+    table: dict[str, dict[str, Estimate]]  # by metric
+    cases: Sequence[Disagreement] = ()
+    higher_is_better: bool = True
+    title: str = f"Fake: {NASTY}"
+    notes: Sequence[str] = (f"A note on {NASTY}.",)
+    plots: tuple[str, ...] = ()
+    asked: list = dataclasses.field(default_factory=list)
+
+    def distances(self):
+        """A metric is told from the others by its distances."""
+        return {name: np.full(len(self.pairs), float(i)) for i, name in enumerate(self.table)}
+
+    def scores(self, distances):
+        return list(self.table.values())[int(distances[0])]
+
+    def figures(self, distances):
+        return {caption: Figure() for caption in self.plots}
+
+    def disagreements(self, distances):
+        self.asked.append(list(self.table)[int(distances[0])])
+        return list(self.cases)
+
+
+@pytest.fixture(scope="module")
+def pim():
+    """Few bands and units, to compile quickly."""
+    config = networks.ModelConfig(pyramid="laplacian", scales=2, widths=(8, 3))
+    return metric.from_params(config, networks.init(config, jax.random.key(0)), name="pim-t")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Crops of the bundled photographs and of their distorted versions, one of them under a nasty name."""
+    folder, found = tmp_path_factory.mktemp("data"), []
+    for pair in compare.pair_up(ASSETS / "reference", ASSETS / "distorted")[0]:
+        paths = []
+        for side, path in (("ref", pair.reference), ("out", pair.distorted)):
+            name = NASTY if pair.name == "boats" else pair.name
+            paths.append(folder / side / f"{name}.png")
+            paths[-1].parent.mkdir(exist_ok=True)
+            Image.open(path).convert("RGB").crop((60, 20, 124, 84)).save(paths[-1])
+        found.append(Pair(*map(Picture, paths)))
+    return found
+
+
+def written(path, benchmark, pim=None, **changes):
+    metrics = {name: f"Baseline({name!r})" for name in benchmark.table}
+    if pim:
+        metrics[pim.name] = repr(pim)
+    about = {"metrics": metrics, "skipped": {}, "unread": {}, "command": "eval.py", "pim": pim, **changes}
+    distances = benchmark.distances()
+    scores = {name: benchmark.scores(values) for name, values in distances.items()}
+    report.of_benchmark(path, benchmark, distances, scores, **about)
+    return Parsed(path.read_text(encoding="utf-8"))
+
+
+def row(*values):
+    return {f"column {i}": Estimate(*value) for i, value in enumerate(values)}
+
+
+def tables(parsed):
+    """Every table as {row: {column: (text, detail)}}, by caption."""
+    found, columns, line = {}, [], {}
+    for element in parsed.elements:
+        text = element["text"].strip()
+        if element["tag"] == "caption":
+            found[text], columns = {}, []
+        elif element["tag"] == "th" and element["scope"] == "col":
+            columns.append(text)
+        elif element["tag"] == "th":
+            line = list(found.values())[-1][text] = {}
+        elif element["tag"] == "td":
+            line[columns[len(line) + 1]] = re.fullmatch(r"([^\[]*)(.*)", text).groups()
+    return found
+
+
+# The benchmark's scores
+
+
+def test_every_metric_and_column_has_its_value_and_interval(tmp_path, pairs):
+    rng = np.random.default_rng(0)
+    table = {name: row(*rng.uniform(-1, 1, (30, 3))) for name in ("pim-t", "PSNR", "<MS>-SSIM", "NLPD")}
+    found = tables(written(tmp_path / "r.html", Fake(pairs, table)))
+    columns = [f"column {i}" for i in range(30)]
+    assert set(found) == {"Scores", "Further scores"}
+    assert list(found["Scores"]) == list(table) and list(found["Further scores"]) == columns[4:]
+    for name, estimates in table.items():
+        for i, column in enumerate(columns):
+            shown = found["Scores"][name][column] if i < 4 else found["Further scores"][column][name]
+            value, low, high = estimates[column]
+            assert shown == (f"{value:.3f}", f"[{low:.3f}, {high:.3f}]")
+
+
+def test_few_columns_make_one_table(tmp_path, pairs):
+    found = tables(written(tmp_path / "r.html", Fake(pairs, {"PSNR": row((0.5, 0.4, 0.6))})))
+    assert found == {"Scores": {"PSNR": {"column 0": ("0.500", "[0.400, 0.600]")}}}
+
+
+def test_no_interval_is_shown_where_there_is_none(tmp_path, pairs):
+    found = tables(written(tmp_path / "r.html", Fake(pairs, {"PSNR": row((0.5,), (np.nan,))})))
+    assert found["Scores"]["PSNR"] == {"column 0": ("0.500", ""), "column 1": ("-", "")}
+
+
+def test_the_highest_value_of_a_column_stands_out(tmp_path, pairs):
+    table = {
+        "a": row((0.5,), (0.7,), (np.nan,)),
+        "b": row((0.6,), (0.70001,), (-0.2,)),
+        "c": row((np.nan,), (0.1,), (-0.3,)),
+    }
+    assert written(tmp_path / "r.html", Fake(pairs, table)).texts("strong") == ["0.700", "0.600", "0.700", "-0.200"]
+    assert written(tmp_path / "r.html", Fake(pairs, {"a": row((0.5,))})).texts("strong") == []
+
+
+def test_what_was_left_out_and_how_it_was_made_is_said(tmp_path, pairs, pim):
+    parsed = written(
+        tmp_path / "r.html",
+        Fake(pairs, {"pim-t": row((0.5,))}, plots=("Scatter <1>",)),
+        pim,
+        skipped={"Butteraugli": "butteraugli_main is missing"},
+        unread={f"/data/{NASTY}.png": "broken & cut"},
+        command=f"eval.py --data '{NASTY}'",
+    )
+    said = dict(zip(parsed.texts("dt"), parsed.texts("dd"), strict=True))
+    assert said["Butteraugli"] == "butteraugli_main is missing"
+    assert said[f"/data/{NASTY}.png"] == "broken & cut"
+    assert said["Command"] == f"eval.py --data '{NASTY}'"
+    assert said["pim-t"] == repr(pim) and pim.digest in said["pim-t"]
+    assert f"jax {jax.__version__}, numpy {np.__version__}" in said["Versions"]
+    assert re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d", said["Date"])
+    assert parsed.texts("li")[-1] == f"A note on {NASTY}." and parsed.texts("h1") == [f"Fake: {NASTY}"]
+    assert [image["alt"] for image in parsed.all("img")] == ["Plot: Scatter <1>"]
+
+
+# The benchmark's pictures
+
+
+def test_the_disagreements_are_those_of_pim_with_maps_on_one_scale(tmp_path, pairs, pim):
+    benchmark = Fake(
+        pairs, {"PSNR": row((0.5,)), "pim-t": row((0.5,))}, [Disagreement((i,), f"text {i}") for i in (2, 0, 1)]
+    )
+    parsed = written(tmp_path / "r.html", benchmark, pim)
+    assert benchmark.asked == ["pim-t"] and "Worst disagreements of pim-t with people" in parsed.texts("h2")
+    assert parsed.texts("h3") == ["text 2", "text 0", "text 1"]
+    pixels = [[images.read(picture.path) for picture in pair] for pair in pairs]
+    maps = [np.asarray(pim.distance_map(*pair)) for pair in pixels]
+    pictures = [e for e in parsed.all("img") if not e["alt"].startswith("Colours")]
+    for place, index in enumerate((2, 0, 1)):
+        reference, distorted, shown = pictures[3 * place : 3 * place + 3]
+        for element, role, image in ((reference, "ref", pixels[index][0]), (distorted, "out", pixels[index][1])):
+            np.testing.assert_array_equal(np.asarray(image_of(element)), np.round(image * 255))
+            name = getattr(pairs[index], "reference" if role == "ref" else "distorted").path.name
+            assert element["alt"].endswith(f": {role}/{name}, 64x64")
+        level = 255 * np.sqrt(maps[index] / np.max(maps))
+        assert np.abs(np.asarray(image_of(shown)) - level).max() < 0.51
+    assert {e["text"] for e in parsed.all("span")} >= {"0", f"{np.max(maps):.3g}"}
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_unless_pim_measured_the_first_metric_is_judged_and_there_are_no_maps(tmp_path, pairs, pim, given):
+    benchmark = Fake(pairs, {"SSIM": row((0.5,)), "PSNR": row((0.5,))}, [Disagreement((0,), "a")])
+    parsed = written(tmp_path / "r.html", benchmark, pim if given else None)
+    assert benchmark.asked == ["SSIM"]
+    assert [e["class"] for e in parsed.all("figure")] == ["reference", "distorted"]
+
+
+def test_a_triplet_shows_its_reference_once(tmp_path, pairs, pim):
+    other = Pair(pairs[1].reference, Picture(pairs[1].reference.path, Change("shift", 3)))
+    parsed = written(
+        tmp_path / "r.html", Fake([*pairs, other], {"pim-t": row((0.5,))}, [Disagreement((1, 3), "text")]), pim
+    )
+    assert [e["class"] for e in parsed.all("figure")] == ["reference", "distorted", "map", "distorted", "map"]
+    captions = [text.split("\n")[0] for text in parsed.texts("figcaption")]
+    assert captions[1] == "First: out/lighthouse.png, 64x64"
+    assert captions[3] == "Second: ref/lighthouse.png (shift 3), 64x64"
+
+
+def test_a_picture_that_is_gone_leaves_the_rest(tmp_path, pairs):
+    gone = Pair(pairs[0].reference, Picture(tmp_path / "gone.png"))
+    cases = [Disagreement((3,), "first"), Disagreement((0,), "second")]
+    parsed = written(tmp_path / "r.html", Fake([*pairs, gone], {"PSNR": row((0.5,))}, cases))
+    assert re.fullmatch(r"first \(not shown: .*gone\.png.*\)", parsed.texts("h3")[0])
+    assert parsed.texts("h3")[1] == "second" and len(parsed.all("img")) == 2
+
+
+# The file
+
+
+def test_the_file_is_replaced_whole_or_not_at_all(tmp_path, pairs):
+    path = tmp_path / "new folder" / "r.html"
+    benchmark = Fake(pairs, {"PSNR": row((0.5,))})
+    written(path, benchmark)
+    before = path.read_text()
+    benchmark.figures = None  # fails once the scores are done
+    with pytest.raises(TypeError):
+        written(path, benchmark)
+    assert [(found.name, found.read_text()) for found in path.parent.iterdir()] == [("r.html", before)]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, pairs, monkeypatch):
+    path = tmp_path / "r.html"
+    path.write_text("old")
+
+    def fail(*_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="no space"):
+        written(path, Fake(pairs, {"PSNR": row((0.5,))}))
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("r.html", "old")]
+
+
+def test_nothing_is_fetched_and_nothing_printed(tmp_path, pairs, pim, capfd, recwarn):
+    path = tmp_path / "r.html"
+    written(path, Fake(pairs, {"pim-t": row((0.5,))}, [Disagreement((0,), NASTY)], plots=("a",)), pim)
+    assert fetched(path.read_text()) == []
+    assert all(image["alt"] for image in Parsed(path.read_text()).all("img"))
+    assert capfd.readouterr() == ("", "") and not recwarn
+
+
+# Comparisons
+
+
+def results(pairs, distances, maps=False):
+    return [
+        Result(
+            compare.Pair(f"name {i} {NASTY}", pairs[i % 3].reference.path, pairs[i % 3].distorted.path),
+            (64, 64),
+            float(distance),
+            np.full((64, 64), distance, np.float32) if maps else None,
+        )
+        for i, distance in enumerate(distances)
+    ]
+
+
+def compared(path, found, pim):
+    report.of_comparison(path, found, command="eval.py a b", pim=pim)
+    return Parsed(path.read_text(encoding="utf-8"))
+
+
+class Mapless:
+    """A metric that must not be asked for maps."""
+
+    name = "pim-x"
+
+    def distance_map(self, x, y):
+        raise AssertionError("the maps are there already")
+
+
+def test_a_comparison_lists_every_pair_and_shows_the_largest(tmp_path, pairs):
+    distances = np.random.default_rng(0).lognormal(-3, 1, 40).astype(np.float32)
+    parsed = compared(tmp_path / "r.html", results(pairs, distances, maps=True), Mapless())
+    order = np.argsort(-distances)
+    found = tables(parsed)
+    assert found["Every pair, the largest distance first"] == {
+        f"name {i} {NASTY}": {"Distance": (f"{distances[i]:.6g}", ""), "Width x height": ("64x64", "")} for i in order
+    }
+    assert parsed.texts("td")[6::2] == [f"{distances[i]:.6g}" for i in order]
+    summary = {name: cells["Distance"][0] for name, cells in found["Summary"].items()}
+    assert (summary["Pairs"], summary["Not measured"]) == ("40", "0")
+    for name, value in zip(("Mean", "Median"), (np.mean(distances), np.median(distances)), strict=True):
+        assert float(summary[name]) == pytest.approx(value, rel=1e-5)
+    assert (summary["Smallest"], summary["Largest"]) == (f"{distances.min():.6g}", f"{distances.max():.6g}")
+    assert parsed.texts("h3") == [f"name {i} {NASTY}: distance {distances[i]:.6g}" for i in order[:12]]
+    assert [e["class"] for e in parsed.all("figure")].count("map") == 12
+    assert parsed.all("figure", **{"class": "plot"})
+    assert parsed.texts("h1") == ["Distances of 40 pairs of images by pim-x"]
+
+
+def test_few_pairs_need_no_histogram_and_missing_maps_are_made(tmp_path, pairs, pim):
+    parsed = compared(tmp_path / "r.html", results(pairs, [0.1, 0.3, 0.2]), pim)
+    assert [e["class"] for e in parsed.all("figure")] == ["reference", "distorted", "map"] * 3
+    shown = [np.asarray(image_of(e)) for e in parsed.all("img", alt="Map of pim-t")]
+    assert max(index.max() for index in shown) == 255 and len(np.unique(shown[0])) > 10
+
+
+def test_failed_pairs_are_listed(tmp_path, pairs):
+    found = results(pairs, [0.1], maps=True)
+    failed = Result(compare.Pair("bad <1>", Path("a.png"), Path("b.png")), error="a.png is 1x2 & b.png is 2x1")
+    parsed = compared(tmp_path / "r.html", [failed, *found], Mapless())
+    assert dict(zip(parsed.texts("dt"), parsed.texts("dd"), strict=True))["bad <1>"] == failed.error
+    assert tables(parsed)["Summary"]["Not measured"]["Distance"][0] == "1"
+    nothing = compared(tmp_path / "r.html", [failed], Mapless())
+    assert "No pair could be measured." in nothing.texts("p") and not tables(nothing)
+    assert nothing.texts("h1") == ["Distances of 1 pair of images by pim-x"]
+
+
+def test_equal_images_have_dark_maps(tmp_path, pairs):
+    parsed = compared(tmp_path / "r.html", results(pairs, [0.0], maps=True), Mapless())
+    assert np.asarray(image_of(parsed.all("img", alt="Map of pim-x")[0])).max() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+def test_a_name_that_is_no_text_is_written_with_escapes(tmp_path, pairs):
+    name = os.fsdecode(b"caf\xe9")
+    found = results(pairs, [0.1], maps=True)
+    parsed = compared(tmp_path / "r.html", [found[0]._replace(pair=found[0].pair._replace(name=name))], Mapless())
+    assert parsed.texts("h3") == ["caf\\udce9: distance 0.1"]
+
+
+# How it looks
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs the browser chromium")
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_the_page_never_scrolls_sideways(tmp_path, pairs, width):
+    table = {f"LPIPS-variant-{i}": row(*np.full((30, 3), 0.123)) for i in range(12)}
+    cases = [Disagreement((i,), "wide" * 50) for i in range(3)]
+    written(tmp_path / "r.html", Fake(pairs, table, cases, "long" * 50, plots=("plot",)), unread={"/dir" * 50: "why"})
+    (tmp_path / "frame.html").write_text(
+        f'<iframe src="r.html" style="width:{width}px" onload="document.title = '
+        "['documentElement', 'body'].map(e => this.contentDocument[e].scrollWidth) + ' ' + "
+        "[...this.contentDocument.querySelectorAll('.scroll')].map(e => e.scrollWidth > e.clientWidth)\"></iframe>"
+    )
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += ["--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    command += ["--virtual-time-budget=5000", (tmp_path / "frame.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    widths, boxes = re.search(r"<title>(\S+) (\S+)</title>", done.stdout).groups()
+    assert max(map(int, widths.split(","))) <= width
+    assert width > 1000 or "true" in boxes  # on a phone, wide tables scroll in boxes of their own
