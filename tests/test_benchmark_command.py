@@ -145,6 +145,15 @@ def test_a_list_of_metrics_must_be_one(capsys, text):
     assert "separated by commas" in capsys.readouterr().err
 
 
+def test_results_never_replace_the_data(capsys, rated):
+    before = (rated / "scores.csv").read_bytes()
+    for data, option in [(rated / "scores.csv", "--csv"), (rated, "--report")]:
+        status, _, said = run(capsys, "--benchmark", "iqa", "--data", data, option, rated / "scores.csv")
+        assert status == 2
+        assert "overwritten" in said
+    assert (rated / "scores.csv").read_bytes() == before
+
+
 def test_a_bad_metric_is_refused_before_any_work(capsys, rated):
     status, _, said = run(capsys, "--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr,nonsense")
     assert status == 2

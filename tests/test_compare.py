@@ -226,6 +226,15 @@ def test_the_csv_holds_every_pair_exactly(folders, weights, pim, capsys, tmp_pat
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.csv"]
 
 
+def test_the_report_shows_every_pair_and_what_failed(folders, weights, capsys, tmp_path):
+    truncate(folders[1] / "b.bmp")
+    report = tmp_path / "new" / "report.html"
+    assert run(capsys, *folders, "--ckpt", weights, "--report", report)[0] == 1
+    html = report.read_text()
+    assert html.count('alt="Map of untrained') == 4 and "b.bmp" in html
+    assert "--report" in html  # the command
+
+
 def test_maps_are_written_as_pictures_and_arrays(folders, weights, pim, capsys, tmp_path):
     _, printed, _ = run(capsys, *folders, "--ckpt", weights, "--maps", tmp_path / "maps")
     for name, distance in scores(printed).items():
@@ -308,7 +317,7 @@ def test_several_sizes_are_announced(folders, weights, capsys):
 def test_results_never_replace_an_input(folders, weights, capsys):
     ref, out = folders
     before = (ref / "a.png").read_bytes()
-    for outputs in (["--maps", ref], ["--csv", ref / "a.png"]):
+    for outputs in (["--maps", ref], ["--csv", ref / "a.png"], ["--report", ref / "a.png"]):
         status, _, err = run(capsys, ref, out, "--ckpt", weights, *outputs)
         assert status == 2
         assert "overwritten" in err

@@ -38,6 +38,9 @@ def run(args: argparse.Namespace, command: str, say: Callable[[str], None]) -> i
     Raises:
       OSError, ValueError: the arguments or the data are not as they should be, and nothing was measured.
     """
+    for path in (args.csv, args.report):
+        if path and path.exists() and path.resolve().is_relative_to(args.data.resolve()):
+            raise ValueError(f"{path} is a file of the data set and would be overwritten; write the results elsewhere")
     benchmark = benchmarks.read(args.benchmark, args.data, shifts=args.shift or (0,), allow_missing=args.allow_missing)
     metrics, skipped = _load(args.metrics or ["pim"], args.ckpt)
     for name, reason in skipped.items():
