@@ -53,3 +53,13 @@ def test_figures_of_any_number_of_kinds_and_points_are_drawn(kinds):
 def test_labels_stand_beside_their_points():
     axes = scatter.draw([1, 2, 3], {"A": [3, np.nan, 1]}, labels=["a", "b", "c$"], **LABELS).axes[0]
     assert [(text.get_text(), *text.xy) for text in axes.texts] == [("a", 1, 3), ("c$", 3, 1)]
+
+
+def test_more_panels_than_fit_a_page_make_several_figures():
+    metrics = {f"metric {i}": [i, i] for i in range(scatter.PANELS + 1)}
+    figures = scatter.captioned("All", [1, 2], metrics, ["x", "y"], **LABELS)
+    assert [[axes.get_title() for axes in figure.axes] for figure in figures.values()] == [
+        list(metrics)[: scatter.PANELS],
+        list(metrics)[scatter.PANELS :],
+    ]
+    assert list(scatter.captioned("All", [1, 2], {"A": [1, 2]}, **LABELS)) == ["All"]

@@ -154,5 +154,5 @@ class _Encoder:
         return items + items[-1:] * (self._batch - len(items))
 
     def _joined(self, pictures: Sequence[Picture]) -> Any:
-        rows = (self._encoded[picture] for picture in pictures)
-        return jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *rows)
+        rows = [self._encoded[picture] for picture in pictures]
+        return rows[0] if len(rows) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *rows)

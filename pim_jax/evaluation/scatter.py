@@ -1,4 +1,4 @@
-"""Scatter plots of metrics against people: a panel per metric, two to a row."""
+"""Scatter plots of metrics against people: a panel per metric, two to a row and few enough to a page to be printed."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +8,33 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 MANY = 1000  # points in a panel above which they are drawn as pixels
+PANELS = 6  # in a figure at most, so that it fits a printed page
+
+
+def captioned(
+    caption: str, people: np.ndarray, metrics: Mapping[str, np.ndarray], *args, **kwargs
+) -> dict[str, Figure]:
+    """Draws as many figures as the panels need.
+
+    Args:
+      caption: of the figures; they are numbered if there are several.
+      people, metrics, args, kwargs: as for `draw`.
+
+    Returns:
+      figures by caption.
+
+    Example:
+      >>> many = {f"metric {i}": [1, 2] for i in range(8)}
+      >>> list(captioned("All", [1, 2], many, x_label="MOS", y_label="distance"))
+      ['All (1 of 2)', 'All (2 of 2)']
+    """
+    names = list(metrics)
+    pages = [names[start : start + PANELS] for start in range(0, len(names), PANELS)]
+    numbers = [f" ({page} of {len(pages)})" if len(pages) > 1 else "" for page in range(1, len(pages) + 1)]
+    return {
+        caption + number: draw(people, {name: metrics[name] for name in page}, *args, **kwargs)
+        for number, page in zip(numbers, pages, strict=True)
+    }
 
 
 def draw(

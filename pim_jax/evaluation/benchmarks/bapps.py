@@ -79,7 +79,7 @@ class TwoAlternatives:
         caption = (
             "Two patches compared by metrics and by raters. Agreement is to the lower left and to the upper right."
         )
-        return {caption: scatter.draw(fraction, closer, list(self.categories), **labels)}
+        return scatter.captioned(caption, fraction, closer, list(self.categories), **labels)
 
     def disagreements(self, distances: np.ndarray) -> list[Disagreement]:
         """The triplets on which raters are most unanimous and the metric most firmly of the other opinion."""
@@ -136,7 +136,7 @@ class JustNoticeable:
         shown = {name: values[:: len(self.shifts)] for name, values in distances.items()}
         labels = {"x_label": "fraction of raters who saw no difference", "y_label": "distance"}
         caption = "Distances of patches that raters took for the same, and of others."
-        return {caption: scatter.draw(fraction, shown, list(self.categories), **labels)}
+        return scatter.captioned(caption, fraction, shown, list(self.categories), **labels)
 
     def disagreements(self, distances: np.ndarray) -> list[Disagreement]:
         """Pairs taken for the same that are among the farthest, and pairs told apart that are among the nearest."""

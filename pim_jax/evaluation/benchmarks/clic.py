@@ -84,15 +84,15 @@ class Codecs:
         methods = self._methods()
         sums = {name: self._by_method(values) for name, values in distances.items()}
         prefix = _common_prefix(methods)
-        figure = scatter.draw(
+        shortened = f" Their names begin with {prefix}" if prefix else ""
+        return scatter.captioned(
+            f"Mean distances of {len(methods)} methods and their Elo scores.{shortened}",
             [self.elo[method] for method in methods],
             {name: _ratio(totals.sum(0), counts.sum(0)) for name, (totals, counts) in sums.items()},
             x_label="Elo (higher is preferred)",
             y_label="mean distance",
             labels=[method.removeprefix(prefix) for method in methods],
         )
-        shortened = f" Their names begin with {prefix}" if prefix else ""
-        return {f"Mean distances of {len(methods)} methods and their Elo scores.{shortened}": figure}
 
     def disagreements(self, distances: np.ndarray) -> list[Disagreement]:
         """The answers that most firmly contradict the metric; none if there are no answers."""

@@ -79,14 +79,14 @@ class Rated:
         """For every metric, the distance by the published score."""
         shown = {name: values[:: len(self.shifts)] for name, values in distances.items()}
         better = "higher" if self.sign > 0 else "lower"
-        figure = scatter.draw(
+        return scatter.captioned(
+            f"Distances and what people said, {len(self.ratings)} images.",
             [rating.score for rating in self.ratings],
             shown,
             [rating.kind for rating in self.ratings],
             x_label=f"{self.scale} ({better} is closer)",
             y_label="distance",
         )
-        return {f"Distances and what people said, {len(self.ratings)} images.": figure}
 
     def disagreements(self, distances: np.ndarray) -> list[Disagreement]:
         """The images whose ranks by the metric and by people differ most."""
