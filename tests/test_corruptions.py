@@ -182,7 +182,7 @@ def test_what_cannot_be_done_is_said(change, message):
 
 def test_a_missing_library_is_said_with_what_to_install(monkeypatch, photograph):
     monkeypatch.setitem(sys.modules, "imagecorruptions", None)
-    with pytest.raises(ImportError, match=r"pip install 'pim-jax\[corruptions\]'.*opencv-python-headless"):
+    with pytest.raises(ImportError, match=r"pip install 'pim-jax\[benchmarks\]'.*opencv-python-headless"):
         corruptions.library()
     with pytest.raises(ImportError, match="corruptions"):
         apply(photograph, Change("fog", 1))
