@@ -65,14 +65,6 @@ def test_any_name_can_be_a_title(tmp_path, name, recwarn, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(RuntimeError), maps.replacing(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half of the n")
-        raise RuntimeError
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]
-
-
 def test_pyplot_is_left_alone(tmp_path):
     """Drawing must not touch the global figures or the backend of a program that plots for itself."""
     code = """

@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from pim_jax.data import records
 from pim_jax.data.shots import FRAME_RATE, Shot, Unreadable, numbered_frames, shots
+from pim_jax.files import replacing
 
 # In a folder only these are tried, so that a text file beside the videos is not reported as a broken video. A file that
 # is given by name is always tried.
@@ -260,7 +261,7 @@ def _open_partial(partial: Path, settings: dict[str, Any]) -> Path:
                 + "): repeat those to finish it, or delete that folder to start anew."
             )
     (partial / "sources").mkdir(parents=True, exist_ok=True)
-    _write_atomically(path, json.dumps(settings, indent=2))
+    _write(path, settings)
     shutil.rmtree(partial / "dataset", ignore_errors=True)
     (partial / "dataset").mkdir()
     return partial
@@ -352,7 +353,7 @@ def _describe(shot: Shot, frames: np.ndarray) -> dict[str, Any]:
 
 def _write_summary(task: Task, kept: list[dict], dropped: Counter, problem: str | None) -> None:
     summary = {"source": task.source, "shots": kept, "dropped": dict(sorted(dropped.items())), "problem": problem}
-    _write_atomically(_summary(task.output), json.dumps(summary))
+    _write(_summary(task.output), summary)
 
 
 def _summary(output: Path) -> Path:
@@ -424,10 +425,9 @@ def _report(out: Path, summaries: list[dict], pairs: int) -> None:
     print(f"{out}: {pairs} pairs from {count} shots of {len(summaries)} sources.")
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+def _write(path: Path, content: dict) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2))
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from tqdm import tqdm
 from pim_jax import metric
 from pim_jax.evaluation import baselines, benchmarks, cache, report, tables
 from pim_jax.evaluation.benchmarks.benchmark import Benchmark
-from pim_jax.evaluation.maps import replacing
 from pim_jax.evaluation.measure import Metric, measure
 from pim_jax.evaluation.store import Store
+from pim_jax.files import replacing
 
 LISTED = 10  # of a long list of problems, how many are printed
 

@@ -23,6 +23,7 @@ from pim_jax.evaluation import compare, maps
 from pim_jax.evaluation.baselines import NAMES as BASELINES
 from pim_jax.evaluation.benchmarks import NAMES as BENCHMARKS
 from pim_jax.evaluation.compare import Pair, Result
+from pim_jax.files import replacing
 
 LISTED = 10  # of a long list of files, how many an error names
 
@@ -208,7 +209,7 @@ def _run(pim, pairs: list[Pair], args: argparse.Namespace, command: str, say) ->
 
 
 def _write_csv(path: Path, results: list[Result], pim) -> None:
-    with maps.replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["reference", "distorted", "distance", "height", "width", "weights", "digest"])
         for pair, size, distance, *_ in results:
@@ -221,7 +222,7 @@ def _map_path(args: argparse.Namespace, pair: Pair, suffix: str) -> Path:
 
 
 def _save_map(path: Path, values: np.ndarray) -> None:
-    with maps.replacing(path) as temporary, open(temporary, "wb") as file:
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         np.save(file, values.astype(np.float32))
 
 

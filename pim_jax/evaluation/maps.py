@@ -1,13 +1,12 @@
 """Pictures of where two images differ."""
 
-import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+
+from pim_jax.files import replacing
 
 DPI = 100
 
@@ -62,30 +61,3 @@ def _drawn_size(height: int, width: int) -> tuple[int, int]:
     longest = max(height, width)
     zoom = max(1, 640 // longest) if longest <= 2048 else 2048 / longest
     return round(height * zoom), round(width * zoom)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; the file written there takes its place once the block ends without an error.
-
-    Args:
-      path: the file to write; its folder is made if need be.
-
-    Returns:
-      a context manager that gives the temporary path.
-
-    Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     with replacing(Path(folder) / "a.txt") as temporary:
-      ...         _ = temporary.write_text("whole")
-      ...     [(file.name, file.read_text()) for file in Path(folder).iterdir()]
-      [('a.txt', 'whole')]
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

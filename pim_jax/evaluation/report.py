@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from pim_jax.evaluation import page, pictures, tables
 from pim_jax.evaluation.benchmarks.benchmark import Benchmark
 from pim_jax.evaluation.compare import Result
-from pim_jax.evaluation.maps import replacing
 from pim_jax.evaluation.page import Cell
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.evaluation.statistics import Estimate
+from pim_jax.files import replacing
 from pim_jax.metric import Metric
 
 WORST = 12  # cases shown as pictures

@@ -2,11 +2,12 @@
 
 import importlib.util
 import json
-import os
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
+
+from pim_jax.files import replacing
 
 _FILE = "metrics.jsonl"
 
@@ -70,9 +71,8 @@ def _forget_after(path: Path, step: int):
     if not path.exists():
         return
     kept = [row for row in read(path.parent) if row["step"] <= step]
-    partial = path.with_suffix(".part")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    os.replace(partial, path)
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
 
 
 def _event_writer(workdir: Path, step: int):

@@ -17,7 +17,7 @@ import numpy as np
 
 from pim_jax.evaluation import cache
 from pim_jax.evaluation.baselines import extra
-from pim_jax.evaluation.maps import replacing
+from pim_jax.files import replacing
 
 
 class Weights(NamedTuple):
