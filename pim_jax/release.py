@@ -1,0 +1,70 @@
+"""Turns a training run into weights to be given away, such as those in `pim_jax/weights`.
+
+    python -m pim_jax.release RUN pim_jax/weights/NAME
+
+The result is a folder called NAME: the parameters of the newest checkpoint (or of the checkpoint that RUN is), what
+they were trained with, and their digest in `SHA256`, which `metric.load` checks for bundled weights. A model card is to
+be written beside them.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from pim_jax.training import checkpoint
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command and returns its exit status: 0, or 2 if the arguments or the weights are wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pim_jax.release", description="Turns a training run into weights to be given away."
+    )
+    parser.add_argument(
+        "run", metavar="RUN", type=Path, help="the working directory of train.py, or a checkpoint in it"
+    )
+    parser.add_argument(
+        "out", metavar="OUT", type=Path, help="the folder to write; its name becomes that of the weights"
+    )
+    args = parser.parse_args(argv)
+    try:
+        digest = release(args.run, args.out)
+    except (OSError, ValueError) as error:
+        print(f"cannot release {args.run}: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.out}: weights {args.out.name}, SHA-256 {digest}")
+    return 0
+
+
+def release(run: Path, out: Path) -> str:
+    """Writes the weights of a run to a folder, whole or not at all.
+
+    Args:
+      run: the working directory of `train.py`, or one of its checkpoints.
+      out: the folder, which must not exist; its name becomes that of the weights.
+
+    Returns:
+      the SHA-256 of the parameters, in hexadecimal.
+
+    Raises:
+      FileNotFoundError, ValueError: there are no weights in `run`, or they are damaged.
+      FileExistsError: `out` exists.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} exists; remove it, or name another folder")
+    stored = checkpoint.load_weights(run)
+    about = {key: value for key, value in stored.about.items() if key not in ("name", "model")}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+        made = Path(temporary) / out.name
+        checkpoint.save_weights(made, stored.model, stored.params, name=out.name, **about)
+        for marker in made.rglob("commit_success.txt"):  # holds paths of this machine, and is of no use
+            marker.unlink()
+        (made / "SHA256").write_text(f"{stored.digest}\n")
+        os.replace(made, out)
+    return stored.digest
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Released weights are those of the run, under their own name, and say nothing about the machine."""
+
+import jax
+import numpy as np
+import pytest
+
+from pim_jax import metric, release
+from pim_jax.model import pim
+from pim_jax.model.pim import ModelConfig
+from pim_jax.training import checkpoint
+
+MODEL = ModelConfig(pyramid="none", widths=(4, 3))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A checkpoint at the place where train.py writes it."""
+    params = pim.init(MODEL, jax.random.key(0))
+    training = {"steps": 7}
+    checkpoint.save_weights(tmp_path / "run" / "checkpoints" / "7", MODEL, params, name="of a run", training=training)
+    return tmp_path / "run"
+
+
+def test_the_weights_of_a_run_load_under_their_new_name(run, tmp_path, capsys):
+    assert release.main([str(run), str(tmp_path / "weights" / "pim-x")]) == 0
+    released, trained = metric.load(tmp_path / "weights" / "pim-x"), metric.load(run)
+    assert (released.name, released.digest) == ("pim-x", trained.digest)
+    jax.tree.map(np.testing.assert_array_equal, released.params, trained.params)
+    about = checkpoint.load_weights(tmp_path / "weights" / "pim-x").about
+    assert about["training"] == {"steps": 7}
+    digest = (tmp_path / "weights" / "pim-x" / "SHA256").read_text().strip()
+    assert digest.startswith(released.digest) and digest in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == ["pim-x"]
+
+
+def test_no_file_holds_a_path_of_the_machine(run, tmp_path):
+    release.release(run, tmp_path / "out")
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(files) > 3
+    assert not [path for path in files if str(tmp_path).encode() in path.read_bytes()]
+
+
+def test_nothing_is_replaced(run, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    assert release.main([str(run), str(tmp_path / "out")]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_a_folder_without_weights_leaves_nothing_behind(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert release.main([str(tmp_path / "empty"), str(tmp_path / "weights" / "w")]) == 2
+    assert "holds no weights" in capsys.readouterr().err
+    assert not (tmp_path / "weights").exists()
