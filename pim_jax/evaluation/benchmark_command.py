@@ -59,7 +59,9 @@ def run(args: argparse.Namespace, command: str, say: Callable[[str], None]) -> i
         return 130
     for name in [name for name, values in distances.items() if np.isnan(values).all()]:
         del distances[name]
-        skipped[name] = next((why for what, why in problems.items() if what.startswith(name)), "nothing was measured")
+        skipped[name] = next(
+            (why for what, why in problems.items() if what.startswith(f"{name}: ")), "nothing was measured"
+        )
     if not distances:
         raise ValueError("no metric measured any pair: " + _listed({**skipped, **problems}))
 

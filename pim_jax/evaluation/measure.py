@@ -12,12 +12,11 @@ import numpy as np
 
 from pim_jax.data import images
 from pim_jax.evaluation import pictures
-from pim_jax.evaluation.compare import common_size
+from pim_jax.evaluation.compare import PIXELS_PER_BATCH, common_size
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.evaluation.store import Store
 
 PIXELS_AT_ONCE = 2**21  # of the pictures that are held in memory, with what one metric makes of them
-PIXELS_PER_BATCH = 2**18  # of those that a metric encodes together, unless it says otherwise
 
 
 class Metric(Protocol):
@@ -58,9 +57,9 @@ def measure(
         for chunk in _split(indices, max(1, PIXELS_AT_ONCE // (height * width))):
             arrays: dict[Picture, np.ndarray | None] = {}
             later.subtract(picture for index in chunk for picture in pairs[index])
+            keys = {index: tuple(fingerprints[picture] for picture in pairs[index]) for index in chunk}
             for name, metric in metrics.items():
-                keys = [tuple(fingerprints[picture] for picture in pairs[index]) for index in chunk]
-                known = store.get(repr(metric), keys)
+                known = store.get(repr(metric), list(keys.values()))
                 distances[name][chunk] = [np.nan if value is None else value for value in known]
                 todo = [index for index, value in zip(chunk, known, strict=True) if value is None]
                 _read(arrays, (picture for index in todo for picture in pairs[index]), problems)
@@ -70,10 +69,10 @@ def measure(
                 except (ValueError, OSError, RuntimeError) as error:  # a size that it refuses, too little memory
                     reason = str(error).splitlines()[0]
                     problems |= {f"{name}: {pairs[index].distorted}": reason for index in todo}
-                    continue
-                distances[name][todo] = found
-                rows = zip((keys[chunk.index(index)] for index in todo), found, strict=True)
-                store.put(repr(metric), [(*key, float(value)) for key, value in rows])
+                else:
+                    distances[name][todo] = found
+                    rows = zip(todo, found, strict=True)
+                    store.put(repr(metric), [(*keys[index], float(value)) for index, value in rows])
                 encoders[name].forget(later)
             progress(len(chunk))
     return distances, problems
