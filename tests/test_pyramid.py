@@ -70,3 +70,39 @@ def test_smallest_size_is_the_smallest_with_a_sample_in_every_band(options):
         with pytest.raises(Exception):  # noqa: B017  one pixel less leaves an empty band, which XLA or we refuse
             smaller = pyramid.transform(jnp.ones((1, size - 1, size - 1, 1)), **options)
             assert all(min(band.shape[1:3]) >= 1 for band in smaller)
+
+
+@pytest.mark.parametrize("options", KINDS, ids=str)
+def test_no_sample_depends_on_pixels_out_of_reach(options):
+    """Changing one pixel changes only samples whose place is within reach of it."""
+    at, size = 70, 141
+    image = jax.random.uniform(jax.random.key(0), (1, size, size, 1))
+    bands, changed = (pyramid.transform(x, **options) for x in (image, image.at[0, at, at].add(1.0)))
+    for band, other, grid, reach in zip(
+        bands, changed, pyramid.grids(**options), pyramid.reach(**options), strict=True
+    ):
+        rows, columns = np.nonzero(np.asarray(band != other)[0, :, :, 0])
+        assert len(rows) and np.abs(grid.stride * np.concatenate([rows, columns]) - at).max() <= reach
+
+
+@pytest.mark.parametrize("options", KINDS, ids=str)
+def test_bands_shift_with_the_image_by_its_period(options):
+    period = pyramid.period(kind=options["kind"], scales=options["scales"])
+    image = jax.random.uniform(jax.random.key(0), (1, 140, 140, 1))
+    bands = pyramid.transform(image, **options)
+    shifted = pyramid.transform(image[:, period:, period:], **options)
+    for band, other, grid, reach in zip(
+        bands, shifted, pyramid.grids(**options), pyramid.reach(**options), strict=True
+    ):
+        by, margin = period // grid.stride, -(-reach // grid.stride)
+        inner = slice(margin, -margin or None)
+        np.testing.assert_allclose(band[:, by:, by:][:, inner, inner], other[:, inner, inner], atol=1e-6)
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(1, 4), (2, 3), (2, 0)])
+def test_shifts_and_convolution_give_the_same(stride, padding):
+    image = jax.random.uniform(jax.random.key(0), (2, 21, 30, 3))
+    taps = np.random.default_rng(0).normal(size=(9, 9, 2)).astype(np.float32)
+    one, other = (way(image, taps, stride, padding) for way in (pyramid._shifted, pyramid._convolved))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)

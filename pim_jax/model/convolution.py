@@ -14,7 +14,7 @@ _TILE = 4
 _SUPPORT = 5
 _WORTH_COMPILING = 10_000  # positions of the input
 _WORTH_TRANSFORMING = 16  # channels: the products that are saved grow with their number, the transforms do not
-_TILES_AT_ONCE = 512
+_TILES_AT_ONCE = 128
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # and infinity: the customary choice, small and with exact reciprocals
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -51,7 +51,7 @@ def _direct(padding: Padding):
 
 def _minimal(padding: Padding):
     def convolve(x, kernel):
-        n, height, width, channels = x.shape
+        n, height, width, _ = x.shape
         out = [length + sum(pad) - _SUPPORT + 1 for length, pad in zip((height, width), padding, strict=True)]
         tiles = [-(-length // _TILE) for length in out]
         # Strips of whole rows of tiles, one after the other, so that what is in work stays in the cache.
@@ -60,12 +60,13 @@ def _minimal(padding: Padding):
         (top, _), (left, _) = padding
         bottom, right = count * high + _TILE - height - top, _TILE * (tiles[1] + 1) - width - left
         x = jnp.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
-        body = x[:, : count * high].reshape(n, count, high, -1, channels)
-        after = jnp.concatenate([body[:, 1:, :_TILE], x[:, None, count * high :]], 1)
-        strips = jnp.concatenate([body, after], 2).swapaxes(0, 1)
         taps = kernel.reshape(-1, *kernel.shape[2:])
         weights = jnp.einsum("pt,tck->pck", jnp.asarray(np.kron(_KERNEL, _KERNEL), kernel.dtype), taps)
-        y = jax.lax.map(lambda strip: _strip(strip, weights), strips)
+
+        def strip(row):
+            return _strip(jax.lax.dynamic_slice_in_dim(x, row, high + _TILE, axis=1), weights)
+
+        y = jax.lax.map(strip, high * jnp.arange(count))
         return y.swapaxes(0, 1).reshape(n, count * high, -1, kernel.shape[-1])[:, : out[0], : out[1]]
 
     return convolve

@@ -109,6 +109,41 @@ def grids(*, kind: str, scales: int, orientations: int, laplacian_residual: bool
     return (Grid(1, 0),)
 
 
+def period(*, kind: str, scales: int) -> int:
+    """Returns the pixels by which an image can be shifted so that every band shifts by whole samples.
+
+    A Laplacian band holds its difference from a band at half its rate, so the period can be twice the coarsest stride.
+
+    Example:
+      >>> period(kind="steerable", scales=3)
+      8
+    """
+    return 1 if kind == "none" else 2**scales
+
+
+def reach(*, kind: str, scales: int, orientations: int, laplacian_residual: bool) -> list[int]:
+    """Returns, for each band, how many pixels around sample i's place `stride * i` its value may depend on.
+
+    Example:
+      >>> reach(kind="steerable", scales=1, orientations=2, laplacian_residual=True)
+      [12, 8, 8, 4]
+    """
+    if kind == "steerable":
+        taps = filters.steerable(orientations)
+        first, lowpass, oriented, highpass = (
+            len(getattr(taps, name)) // 2 for name in ("lowpass0", "lowpass", "oriented", "highpass0")
+        )
+        to_scale = [first + lowpass * (2**scale - 1) for scale in range(scales + 1)]
+        bandpass = [to_scale[scale] + oriented * 2**scale for scale in range(scales) for _ in range(orientations)]
+        return [to_scale[scales], *reversed(bandpass), highpass]
+    # Three taps at each scale, on samples up to three strides after `stride * i`, and the neighbours for expansion.
+    strides = (
+        grid.stride
+        for grid in grids(kind=kind, scales=scales, orientations=orientations, laplacian_residual=laplacian_residual)
+    )
+    return [8 * stride for stride in strides]
+
+
 def smallest_size(*, kind: str, scales: int, laplacian_residual: bool) -> int:
     """Returns the least height and width at which every band has a sample of its own scale.
 
@@ -125,19 +160,44 @@ def smallest_size(*, kind: str, scales: int, laplacian_residual: bool) -> int:
 
 
 def _filter(image: jax.Array, taps: np.ndarray, *, stride: int = 1, padding: int | None = None) -> list[jax.Array]:
-    """Correlates every channel of [N, H, W, C] with each of [n, n] or [n, n, filters] taps; a list of [N, h, w, C].
-
-    Channels join the batch: XLA's grouped convolutions, and above all their gradients, are far slower on CPU.
-    """
-    n, height, width, channels = image.shape
+    """Correlates every channel of [N, H, W, C] with each of [n, n] or [n, n, filters] taps; a list of [N, h, w, C]."""
     padding = taps.shape[0] // 2 if padding is None else padding
+    taps = taps.reshape(*taps.shape[:2], -1)
+    return list(
+        jax.lax.platform_dependent(
+            image,
+            cpu=lambda x: _shifted(x, taps, stride, padding),
+            default=lambda x: _convolved(x, taps, stride, padding),
+        )
+    )
+
+
+def _shifted(image, taps, stride, padding) -> list[jax.Array]:
+    """Adds the image up, shifted and weighted. XLA's convolutions of single planes are an order slower on CPU."""
+    n, height, width, channels = image.shape
+    padded = jnp.pad(image, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    rows, columns = (length + 2 * padding - len(taps) + 1 for length in (height, width))
+    padded = padded.reshape(n, height + 2 * padding, -1)  # columns and channels in one axis: long inner loops
+
+    def correlate(plane):
+        shifts = (
+            float(weight) * padded[:, i : i + rows, j * channels : (j + columns) * channels]
+            for (i, j), weight in np.ndenumerate(plane)
+        )
+        return sum(shifts).reshape(n, rows, columns, channels)[:, ::stride, ::stride]
+
+    return [correlate(taps[..., i]) for i in range(taps.shape[-1])]
+
+
+def _convolved(image, taps, stride, padding) -> list[jax.Array]:
+    """As one convolution; channels join the batch, since grouped convolutions and their gradients are far slower."""
+    n, height, width, channels = image.shape
     planes = image.transpose(0, 3, 1, 2).reshape(n * channels, height, width, 1)
-    kernel = jnp.asarray(taps.reshape(*taps.shape[:2], 1, -1), image.dtype)
+    kernel = jnp.asarray(taps[:, :, None], image.dtype)
     out = jax.lax.conv_general_dilated(
         planes, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    out = out.reshape(n, channels, *out.shape[1:]).transpose(4, 0, 2, 3, 1)
-    return list(out)
+    return list(out.reshape(n, channels, *out.shape[1:]).transpose(4, 0, 2, 3, 1))
 
 
 def _expand(low: jax.Array, taps: np.ndarray, shape: tuple[int, ...]) -> jax.Array:
