@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pim_jax.model import mixture
+from pim_jax.model import mixture, regions
 from pim_jax.model import pim as networks
 from pim_jax.model.mixture import Mixture
 from pim_jax.model.pim import ModelConfig
@@ -206,55 +206,85 @@ def from_params(
 @jax.jit
 def _embed(pim: Metric, x):
     with jax.default_matmul_precision(pim.precision):
-        features = networks.features(pim.config, pim.params, x.astype(jnp.float32))
+        features = networks.features(pim.config, pim.params, _batch(x).astype(jnp.float32))
         return tuple(networks.marginal(pim.config, pim.params, features))
 
 
-def _embed_both(pim, x, y):
+def _both(embed, x, y):
     if x.shape[0] != y.shape[0]:
-        return _embed(pim, x), _embed(pim, y)
+        return embed(x), embed(y)
     # One after the other through the same code: equal images get equal embeddings to the bit, in half the memory.
-    both = jax.lax.map(lambda image: _embed(pim, image), jnp.stack([x.astype(jnp.float32), y.astype(jnp.float32)]))
+    both = jax.lax.map(embed, jnp.stack([x, y]))
     return (jax.tree.map(lambda leaf, side=side: leaf[side], both) for side in (0, 1))
 
 
-def _position_maps(pim, z_x, z_y, key, num_samples) -> list[jax.Array]:
+def _noise_keys(pim, key, sizes) -> list[jax.Array | None]:
+    """A key for every position of every band, [h, w]; none where the distance has a closed form.
+
+    Every image of a batch sees the same noise, so that its distance does not depend on the others.
+    """
+    if pim.config.mixtures == 1:
+        return [None] * len(sizes)
+    keys = jax.random.split(key, len(sizes))
+    return [jax.random.split(band, size) for band, size in zip(keys, sizes, strict=True)]
+
+
+def _position_maps(pim, z_x, z_y, keys, num_samples) -> list[jax.Array]:
     """The distance at every position of every band, [N, h, w] each."""
     if pim.config.mixtures == 1:
         return [mixture.symmetric_kl(p, q) / pim.config.dimensions for p, q in zip(z_x, z_y, strict=True)]
 
-    def one_image(p, q, band_key):
-        return mixture.symmetric_kl_monte_carlo(p, q, band_key, num_samples)
+    def at_position(p, q, position_key):
+        return mixture.symmetric_kl_monte_carlo(p, q, position_key, num_samples)
 
-    # Every image of a batch sees the same noise, so that its distance does not depend on the others.
-    keys = jax.random.split(key, len(z_x))
     batch = max(z_x[0].means.shape[0], z_y[0].means.shape[0])
     maps = []
-    for p, q, band_key in zip(z_x, z_y, keys, strict=True):
+    for p, q, band_keys in zip(z_x, z_y, keys, strict=True):
         p, q = (jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape[1:])), m) for m in (p, q))
-        maps.append(jax.vmap(one_image, in_axes=(0, 0, None))(p, q, band_key))
+        maps.append(jax.vmap(jax.vmap(jax.vmap(at_position)), in_axes=(0, 0, None))(p, q, band_keys))
     return maps
+
+
+def _region_maps(pim, x, y, key, num_samples, of_region):
+    """What `of_region` makes of the kept maps of every region, stacked, and how the images were cut."""
+    x, y = _batch(x), _batch(y)
+    plan = regions.plan(pim.config, x.shape[1:3], max(len(x), len(y)))
+    keys = _noise_keys(pim, key, [tuple(span.length for span in spans) for spans in plan.bands])
+
+    def region(index):
+        def embed(image):
+            return tuple(regions.embed(pim.config, pim.params, plan, image, index))
+
+        z_x, z_y = _both(embed, *(regions.cut(plan, image, index).astype(jnp.float32) for image in (x, y)))
+        own_keys = keys if keys[0] is None else regions.context(plan, keys, index)
+        return of_region(regions.keep(plan, _position_maps(pim, z_x, z_y, own_keys, num_samples), index))
+
+    if plan.counts == (1, 1):
+        return plan, jax.tree.map(lambda leaf: leaf[None], region((0, 0)))
+    return plan, jax.lax.map(jax.checkpoint(region), regions.indices(plan))
 
 
 @jax.jit(static_argnames="num_samples")
 def _between(pim, z_x, z_y, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
-        maps = _position_maps(pim, z_x, z_y, key, num_samples)
+        keys = _noise_keys(pim, key, [z.means.shape[1:3] for z in z_x])
+        maps = _position_maps(pim, z_x, z_y, keys, num_samples)
         return sum(m.mean((1, 2)) for m in maps) / len(maps)
 
 
 @jax.jit(static_argnames="num_samples")
 def _distance(pim, x, y, key, num_samples):
-    z_x, z_y = _embed_both(pim, x, y)
-    return _between(pim, z_x, z_y, key, num_samples)
+    with jax.default_matmul_precision(pim.precision):
+        plan, sums = _region_maps(pim, x, y, key, num_samples, lambda maps: [m.sum((1, 2)) for m in maps])
+        sizes = [rows.length * columns.length for rows, columns in plan.bands]
+        return sum(total.sum(0) / size for total, size in zip(sums, sizes, strict=True)) / len(sums)
 
 
 @jax.jit(static_argnames="num_samples")
 def _distance_map(pim, x, y, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
-        z_x, z_y = _embed_both(pim, x, y)
-        maps = _position_maps(pim, z_x, z_y, key, num_samples)
-        return sum(_spread(m, x.shape[1:3]) for m in maps) / len(maps)
+        plan, kept = _region_maps(pim, x, y, key, num_samples, lambda maps: maps)
+        return sum(_spread(m, x.shape[-3:-1]) for m in regions.join(plan, kept)) / len(kept)
 
 
 def _spread(band_map: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -274,19 +304,17 @@ def _area_weights(have: int, want: int) -> np.ndarray:
 
 
 def _images(pim: Metric, x, y):
-    checked_x, checked_y = _image(pim, "x", x), _image(pim, "y", y)
-    single = x.ndim == 3 and y.ndim == 3
-    x, y = checked_x, checked_y
-    if x.shape[1:3] != y.shape[1:3]:
+    x, y = _image(pim, "x", x), _image(pim, "y", y)
+    if x.shape[-3:-1] != y.shape[-3:-1]:
         raise ValueError(
             f"x is {_size(x)} and y is {_size(y)} (height x width): images must have one size; crop or resize one"
         )
-    _check_batches("x", x.shape[0], "y", y.shape[0])
-    return x, y, single
+    _check_batches("x", len(x) if x.ndim == 4 else 1, "y", len(y) if y.ndim == 4 else 1)
+    return x, y, x.ndim == 3 and y.ndim == 3
 
 
 def _image(pim: Metric, name: str, image) -> jax.Array:
-    """Checks what can be checked and returns [N, H, W, 3]."""
+    """Checks what can be checked and returns a JAX array."""
     if not hasattr(image, "dtype") or not hasattr(image, "shape"):
         raise TypeError(f"{name} must be an array, not {type(image).__name__}")
     if not jnp.issubdtype(image.dtype, jnp.floating):
@@ -301,7 +329,11 @@ def _image(pim: Metric, name: str, image) -> jax.Array:
     if min(image.shape[-3:-1]) < smallest:
         raise ValueError(f"{name} has shape {image.shape}: these weights need at least {smallest} x {smallest} pixels")
     _check_values(name, image)
-    image = jnp.asarray(image)
+    return jnp.asarray(image)
+
+
+def _batch(image) -> jax.Array:
+    """[N, H, W, 3]; to be called under `jit`, where it copies nothing."""
     return image if image.ndim == 4 else image[None]
 
 
@@ -344,4 +376,4 @@ def _unbatch(values: jax.Array, single: bool) -> jax.Array:
 
 
 def _size(image) -> str:
-    return f"{image.shape[1]} x {image.shape[2]}"
+    return f"{image.shape[-3]} x {image.shape[-2]}"

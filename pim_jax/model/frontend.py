@@ -64,6 +64,11 @@ class Frontend(nnx.Module):
         ]
 
 
+def radius(widths: tuple[int, ...]) -> int:
+    """How many samples to each side a feature depends on."""
+    return len(widths) * _RADIUS
+
+
 def whole(bands: list[jax.Array]) -> list[tuple[Span, Span]]:
     """Returns the windows that cover each band."""
     return [((0, band.shape[1]), (0, band.shape[2])) for band in bands]

@@ -121,15 +121,25 @@ def features(config: ModelConfig, params: Params, image: jax.Array, *, centre: i
     Returns:
       [N, h, w, widths[-1]] per band, coarse to fine.
     """
-    bands = pyramid.transform(
+    found = bands(config, image)
+    windows = frontend.whole(found) if centre is None else centres(config, found, centre)
+    return _bind(config, params).frontend(found, windows)
+
+
+def bands(config: ModelConfig, image: jax.Array) -> list[jax.Array]:
+    """The pyramid of [N, H, W, 3], coarse to fine; see `pim_jax.model.pyramid`."""
+    return pyramid.transform(
         image,
         kind=config.pyramid,
         scales=config.scales,
         orientations=config.orientations,
         laplacian_residual=config.laplacian_residual,
     )
-    windows = frontend.whole(bands) if centre is None else centres(config, bands, centre)
-    return _bind(config, params).frontend(bands, windows)
+
+
+def frontend_of(config: ModelConfig, params: Params, bands: list[jax.Array]) -> list[jax.Array]:
+    """The frontend's output for given bands, or parts of them, [N, h, w, widths[-1]] each."""
+    return _bind(config, params).frontend(bands, frontend.whole(bands))
 
 
 def centres(config: ModelConfig, bands: list[jax.Array], size: int):

@@ -1,0 +1,188 @@
+"""Large images in regions: the same representation, piece by piece, in the memory of one piece.
+
+A region is a rectangle of the image with a halo around the part that is kept. It is cut so that its borders are either
+borders of the image, where zero padding is what the whole image gets too, or farther from the part that is kept than
+any receptive field. What is kept is therefore what the whole image has, up to rounding. Within a region every band
+is cut the same way once more, because the halo that a coarse band needs is far wider than that of a fine one.
+
+A region that reaches over the end of the image is moved back into it. All regions of an image have one shape.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from pim_jax.model import frontend, pim, pyramid
+from pim_jax.model.mixture import Mixture
+from pim_jax.model.pim import ModelConfig, Params
+
+KEPT = 256  # pixels a side of what is kept of a region, at most, for one image
+_LEAST = 128
+
+
+class Span(NamedTuple):
+    """How one axis of one band is cut, in samples of that band (of the image, for the regions themselves)."""
+
+    length: int  # of the whole band
+    region: int  # of the band of a region
+    context: int  # of what the networks see
+    kept: int
+
+
+class Plan(NamedTuple):
+    """How an image is cut. Every pair is (rows, columns)."""
+
+    counts: tuple[int, int]  # regions
+    image: tuple[Span, Span]
+    halos: tuple[int, int]  # pixels on each side
+    strides: tuple[int, ...]  # of the bands, in pixels
+    bands: tuple[tuple[Span, Span], ...]
+
+
+def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
+    """Returns how images of `size` (height, width) are cut: a side that fits into a region is not cut at all.
+
+    Args:
+      config: the networks.
+      size: height and width in pixels.
+      batch: images that are in work at once; the more, the smaller the regions.
+
+    Example:
+      >>> plan(ModelConfig(), (512, 768), 1).counts, plan(ModelConfig(), (1080, 1920), 1).counts
+      ((1, 3), (5, 8))
+    """
+    strides = tuple(grid.stride for grid in config.grids)
+    radius = frontend.radius(config.widths)
+    reach = max(
+        stride * radius + band
+        for stride, band in zip(
+            strides,
+            pyramid.reach(
+                kind=config.pyramid,
+                scales=config.scales,
+                orientations=config.orientations,
+                laplacian_residual=config.laplacian_residual,
+            ),
+            strict=True,
+        )
+    )
+    step = pyramid.period(kind=config.pyramid, scales=config.scales)
+    most = max(_LEAST, int(KEPT / batch**0.5))
+    axes = [_cut(length, most, -(-reach // step) * step, step) for length in size]
+    counts, image, halos = zip(*axes, strict=True)
+    whole, part = (_band_sizes(config, tuple(getattr(span, side) for span in image)) for side in ("length", "region"))
+    bands = []
+    for stride, lengths, regions in zip(strides, whole, part, strict=True):
+        spans = []
+        for axis in (0, 1):
+            kept = lengths[axis] if counts[axis] == 1 else image[axis].kept // stride
+            context = min(kept + 2 * radius, regions[axis])
+            spans.append(Span(lengths[axis], regions[axis], context, kept))
+        bands.append(tuple(spans))
+    return Plan(counts, image, halos, strides, tuple(bands))
+
+
+def cut(plan: Plan, image: jax.Array, index) -> jax.Array:
+    """Cuts a region with its halo out of whole images [N, H, W, 3]; `index` is its (row, column) and may be traced."""
+    return _slice(image, _starts(plan, index), [span.region for span in plan.image])
+
+
+def embed(config: ModelConfig, params: Params, plan: Plan, image: jax.Array, index) -> list[Mixture]:
+    """q(z|x) of one region, in the context window of every band.
+
+    Args:
+      image: what `cut` gave.
+      index: as for `cut`.
+
+    Returns:
+      A mixture per band: means [N, rows, columns, K, dimensions] and logits, as many rows and columns as its context.
+    """
+    starts = _starts(plan, index)
+    windows = [
+        _slice(band, [c - s // stride for c, s in zip(context, starts, strict=True)], [span.context for span in spans])
+        for band, stride, spans, context in zip(
+            pim.bands(config, image), plan.strides, plan.bands, _contexts(plan, index), strict=True
+        )
+    ]
+    return pim.marginal(config, params, pim.frontend_of(config, params, windows))
+
+
+def context(plan: Plan, wholes: list[jax.Array], index) -> list[jax.Array]:
+    """Cuts the context windows of a region out of [H, W] arrays, one for every whole band."""
+    return [
+        _slice(whole[None], start, [span.context for span in spans])[0]
+        for whole, spans, start in zip(wholes, plan.bands, _contexts(plan, index), strict=True)
+    ]
+
+
+def keep(plan: Plan, maps: list[jax.Array], index) -> list[jax.Array]:
+    """Cuts what is kept out of [N, rows, columns] maps over context windows; 0 beyond the end of the band."""
+    kept = []
+    for band, spans, start in zip(maps, plan.bands, _contexts(plan, index), strict=True):
+        own = [i * span.kept for i, span in zip(index, spans, strict=True)]
+        # Twice, because unpadded pyramids lose samples and a last region may begin after the end of such a band.
+        padded = jnp.pad(band, ((0, 0), *((0, 2 * span.kept) for span in spans)))
+        window = _slice(padded, [o - s for o, s in zip(own, start, strict=True)], [span.kept for span in spans])
+        kept.append(window)
+    return kept
+
+
+def join(plan: Plan, kept: list[jax.Array]) -> list[jax.Array]:
+    """Puts the kept parts of all regions together: [regions, N, rows, columns] per band -> [N, height, width]."""
+    bands = []
+    for parts, (rows, columns) in zip(kept, plan.bands, strict=True):
+        grid = parts.reshape(*plan.counts, *parts.shape[1:]).transpose(2, 0, 3, 1, 4)
+        whole = grid.reshape(grid.shape[0], plan.counts[0] * rows.kept, plan.counts[1] * columns.kept)
+        bands.append(whole[:, : rows.length, : columns.length])
+    return bands
+
+
+def indices(plan: Plan) -> tuple[jax.Array, jax.Array]:
+    """The rows and the columns of all regions."""
+    rows, columns = jnp.meshgrid(*(jnp.arange(count) for count in plan.counts), indexing="ij")
+    return rows.reshape(-1), columns.reshape(-1)
+
+
+def _cut(length: int, most: int, halo: int, step: int) -> tuple[int, Span, int]:
+    """(number of regions, their span, their halo) along an axis. Cuts are at multiples of `step`."""
+    count = -(-length // most)
+    kept = -(-length // (count * step)) * step
+    # As far from a multiple of the step as the image: then the last region ends where the image does.
+    region = kept + 2 * halo + length % step
+    if region >= length:
+        return 1, Span(length, length, length, length), 0
+    return -(-length // kept), Span(length, region, region, kept), halo
+
+
+def _band_sizes(config: ModelConfig, size: tuple[int, int]) -> list[tuple[int, int]]:
+    shapes = jax.eval_shape(lambda image: pim.bands(config, image), jax.ShapeDtypeStruct((1, *size, 3), jnp.float32))
+    return [shape.shape[1:3] for shape in shapes]
+
+
+def _starts(plan: Plan, index) -> list[jax.Array]:
+    """Where a region begins, in pixels."""
+    return [
+        jnp.clip(i * span.kept - halo, 0, span.length - span.region)
+        for i, span, halo in zip(index, plan.image, plan.halos, strict=True)
+    ]
+
+
+def _contexts(plan: Plan, index) -> list[list[jax.Array]]:
+    """Where the context windows begin, in samples of each whole band."""
+    starts = _starts(plan, index)
+    contexts = []
+    for spans, stride in zip(plan.bands, plan.strides, strict=True):
+        wanted = [i * span.kept - (span.context - span.kept) // 2 for i, span in zip(index, spans, strict=True)]
+        contexts.append(
+            [
+                start // stride + jnp.clip(want - start // stride, 0, span.region - span.context)
+                for want, start, span in zip(wanted, starts, spans, strict=True)
+            ]
+        )
+    return contexts
+
+
+def _slice(array: jax.Array, starts, sizes) -> jax.Array:
+    rest = array.ndim - 3
+    return jax.lax.dynamic_slice(array, (0, *starts, *([0] * rest)), (len(array), *sizes, *array.shape[3:]))

@@ -1,0 +1,100 @@
+"""Regions change nothing but the memory."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pim_jax import metric
+from pim_jax.model import pim as networks
+from pim_jax.model import regions
+from pim_jax.model.pim import ModelConfig
+
+STEERABLE = ModelConfig(scales=2, orientations=1, widths=(6, 6, 3))
+CONFIGS = {
+    "steerable": STEERABLE,
+    "two components": dataclasses.replace(STEERABLE, mixtures=2),
+    "Laplacian": ModelConfig(pyramid="laplacian", widths=(6, 3)),
+    "Laplacian without residual": ModelConfig(pyramid="laplacian", laplacian_residual=False, widths=(6, 3)),
+    "no pyramid": ModelConfig(pyramid="none", widths=(6, 6, 3)),
+}
+
+
+@pytest.fixture(autouse=True)
+def small_regions(monkeypatch):
+    monkeypatch.setattr(regions, "KEPT", 32)
+    monkeypatch.setattr(regions, "_LEAST", 32)
+    jax.clear_caches()  # the compiled metric knows the old sizes
+    yield
+    jax.clear_caches()
+
+
+def random_metric(config):
+    return metric.from_params(config, jax.tree.map(lambda leaf: 3 * leaf, networks.init(config, jax.random.key(0))))
+
+
+def images(size, n=1):
+    return (jax.random.uniform(jax.random.key(seed), (n, *size, 3)) for seed in (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [*((name, (203, 161)) for name in CONFIGS), ("steerable", (90, 230)), ("steerable", (231, 40))]
+)
+def test_distance_and_map_are_those_of_whole_images(name, size):
+    pim, (x, y) = random_metric(CONFIGS[name]), images(size)
+    assert max(regions.plan(pim.config, size, 1).counts) > 3
+    wanted = pim.between(pim.embed(x), pim.embed(y))  # never in regions
+    np.testing.assert_allclose(pim.distance(x, y), wanted, rtol=1e-5)
+    found = pim.distance_map(x, y)
+    np.testing.assert_allclose(found.mean((1, 2)), wanted, rtol=1e-5)
+
+
+def test_map_is_that_of_one_region(monkeypatch):
+    pim, (x, y) = random_metric(STEERABLE), images((140, 161))
+    found = pim.distance_map(x, y)
+    monkeypatch.setattr(regions, "KEPT", 1000)
+    jax.clear_caches()
+    np.testing.assert_allclose(found, pim.distance_map(x, y), rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_are_those_of_whole_images(monkeypatch):
+    pim, (x, y) = random_metric(STEERABLE), images((140, 161))
+
+    def gradients():
+        return jax.grad(lambda x, y: pim.distance(x, y).sum(), (0, 1))(x, y)
+
+    found = gradients()
+    monkeypatch.setattr(regions, "KEPT", 1000)
+    jax.clear_caches()
+    for one, wanted in zip(found, gradients(), strict=True):
+        np.testing.assert_allclose(one, wanted, rtol=1e-3, atol=1e-4 * float(jnp.abs(wanted).max()))
+
+
+def test_equal_images_are_at_zero_and_the_order_does_not_matter():
+    pim, (x, y) = random_metric(STEERABLE), images((140, 161))
+    assert float(pim.distance(x, x)[0]) == 0
+    assert float(pim.distance(x, y)[0]) == float(pim.distance(y, x)[0])
+
+
+def test_one_reference_serves_a_batch():
+    pim, (x, y) = random_metric(STEERABLE), images((140, 161), n=2)
+    wanted = [float(pim.distance(x[:1], y[i : i + 1])[0]) for i in range(2)]
+    np.testing.assert_allclose(pim.distance(x[:1], y), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_regions_cover_every_band(name):
+    config = CONFIGS[name]
+    for height in range(150, 190, 7):
+        plan = regions.plan(config, (height, 333), 1)
+        for spans in plan.bands:
+            for count, span in zip(plan.counts, spans, strict=True):
+                assert span.kept <= span.context <= span.region <= span.length <= count * span.kept
+
+
+def test_more_images_make_smaller_regions(monkeypatch):
+    monkeypatch.setattr(regions, "KEPT", 256)
+    one, four = (regions.plan(STEERABLE, (2160, 3840), batch) for batch in (1, 4))
+    assert one.image[0].kept >= 1.5 * four.image[0].kept
