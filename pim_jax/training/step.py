@@ -1,5 +1,6 @@
 """One training step: a pure function of (state, frame pairs), for any mesh of devices."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -57,7 +58,7 @@ def make(config: Config, mesh: Mesh):
 
     def step(state: State, pairs: jax.Array):
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        grad = jax.value_and_grad(loss, argnums=1, has_aux=True)
+        grad = jax.value_and_grad(functools.partial(loss, mesh=mesh), argnums=1, has_aux=True)
         (_, metrics), gradients = grad(config, state.params, pairs, state.step, key)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
@@ -68,7 +69,16 @@ def make(config: Config, mesh: Mesh):
     )
 
 
-def loss(config: Config, params: pim.Params, pairs: jax.Array, step, key: jax.Array, *, crop: bool = True):
+def loss(
+    config: Config,
+    params: pim.Params,
+    pairs: jax.Array,
+    step,
+    key: jax.Array,
+    *,
+    mesh: Mesh | None = None,
+    crop: bool = True,
+):
     """The loss of a batch and its terms.
 
     Args:
@@ -77,28 +87,46 @@ def loss(config: Config, params: pim.Params, pairs: jax.Array, step, key: jax.Ar
       pairs: uint8 [2, B, H, W, 3].
       step: steps done, for β.
       key: of the noise in z; one key gives the same noise for any number of devices.
+      mesh: over which the batch is sharded; None for one device.
       crop: compute features only where the loss needs them. False computes whole bands and then cuts the same windows.
 
     Returns:
       (loss, {name: scalar}).
     """
     with jax.default_matmul_precision(config.precision):
-        x, y = _features(config, params, pairs, crop)
+        # Pairs before frames: merged the other way, a sharded batch would have to move between devices.
+        x, y = _features(config, params, pairs.swapaxes(0, 1).astype(jnp.float32) / 255, crop, mesh)
         if config.objective == "ixyz":
             return _ixyz(config, params, x, y, step, key)
         return _infonce(config, params, x, y, key)
 
 
-def _features(config, params, pairs, crop):
-    images = (pairs.astype(jnp.float32) / 255).reshape(-1, *pairs.shape[2:])
+def _features(config, params, images, crop, mesh):
+    """The features of x and of y, [B, positions, widths[-1]] per band each."""
+    if mesh is None:
+        return _local_features(config, params, images, crop)
+
+    # Every device computes its own images' features with its own copy of the parameters, and gradients are added up
+    # once. Left to itself, XLA adds them up in every strip of every convolution.
+    def of_shard(params, images):
+        params = jax.tree.map(lambda leaf: jax.lax.pcast(leaf, "data", to="varying"), params)
+        return _local_features(config, params, images, crop)
+
+    shard = PartitionSpec("data")
+    return jax.shard_map(of_shard, mesh=mesh, in_specs=(PartitionSpec(), shard), out_specs=shard)(params, images)
+
+
+def _local_features(config, params, images, crop):
+    batch = len(images)
+    images = images.reshape(-1, *images.shape[2:])
     if crop:
         features = pim.features(config.model, params, images, centre=config.centre)
     else:
         whole = pim.features(config.model, params, images)
         windows = pim.centres(config.model, whole, config.centre)
         features = [f[:, slice(*rows), slice(*columns)] for f, (rows, columns) in zip(whole, windows, strict=True)]
-    flat = [f.reshape(2, pairs.shape[1], -1, f.shape[-1]) for f in features]
-    return [f[0] for f in flat], [f[1] for f in flat]
+    flat = [f.reshape(batch, 2, -1, f.shape[-1]) for f in features]
+    return [f[:, 0] for f in flat], [f[:, 1] for f in flat]
 
 
 def _ixyz(config, params, x, y, step, key):
