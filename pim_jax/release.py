@@ -1,7 +1,8 @@
 """Turns a training run into weights to be given away, such as those in `pim_jax/weights`.
 
-    python -m pim_jax.release RUN pim_jax/weights/NAME
+    python -m pim_jax.release RUN pim_jax/weights/NAME [--whiten DATA]
 
+`--whiten` puts the distance in units of that between consecutive frames of a training set (`pim_jax.training.whiten`).
 The result is a folder called NAME: the parameters of the newest checkpoint (or of the checkpoint that RUN is), what
 they were trained with, and their digest in `SHA256`, which `metric.load` checks for bundled weights. A model card is to
 be written beside them.
@@ -13,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pim_jax.training import checkpoint
+from pim_jax.data import pairs
+from pim_jax.training import checkpoint, whiten
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,9 +29,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "out", metavar="OUT", type=Path, help="the folder to write; its name becomes that of the weights"
     )
+    parser.add_argument(
+        "--whiten",
+        metavar="DATA",
+        type=Path,
+        help="a training set: make 1 the distance of its consecutive frames, in every band and direction",
+    )
     args = parser.parse_args(argv)
     try:
-        digest = release(args.run, args.out)
+        digest = release(args.run, args.out, whitened_by=args.whiten)
     except (OSError, ValueError) as error:
         print(f"cannot release {args.run}: {error}", file=sys.stderr)
         return 2
@@ -37,33 +45,40 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def release(run: Path, out: Path) -> str:
+def release(run: Path, out: Path, *, whitened_by: Path | None = None) -> str:
     """Writes the weights of a run to a folder, whole or not at all.
 
     Args:
       run: the working directory of `train.py`, or one of its checkpoints.
       out: the folder, which must not exist; its name becomes that of the weights.
+      whitened_by: a training set, for `pim_jax.training.whiten`; None leaves the weights as they were trained.
 
     Returns:
       the SHA-256 of the parameters, in hexadecimal.
 
     Raises:
-      FileNotFoundError, ValueError: there are no weights in `run`, or they are damaged.
+      FileNotFoundError, ValueError: there are no weights in `run`, or they are damaged; or they cannot be whitened.
       FileExistsError: `out` exists.
     """
     if out.exists():
         raise FileExistsError(f"{out} exists; remove it, or name another folder")
     stored = checkpoint.load_weights(run)
+    params = stored.params
     about = {key: value for key, value in stored.about.items() if key not in ("name", "model")}
+    if whitened_by:
+        whiten.check(stored.model)
+        params = whiten.whiten(params, whiten.covariances(stored.model, params, whitened_by))
+        about["whitened_by"] = pairs.data_hash(whitened_by)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         made = Path(temporary) / out.name
-        checkpoint.save_weights(made, stored.model, stored.params, name=out.name, **about)
+        checkpoint.save_weights(made, stored.model, params, name=out.name, **about)
         for marker in made.rglob("commit_success.txt"):  # holds paths of this machine, and is of no use
             marker.unlink()
-        (made / "SHA256").write_text(f"{stored.digest}\n")
+        digest = checkpoint.digest(params)
+        (made / "SHA256").write_text(f"{digest}\n")
         os.replace(made, out)
-    return stored.digest
+    return digest
 
 
 if __name__ == "__main__":

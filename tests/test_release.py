@@ -5,11 +5,21 @@ import numpy as np
 import pytest
 
 from pim_jax import metric, release
+from pim_jax.data import bundled, pairs, prepare
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
-from pim_jax.training import checkpoint
+from pim_jax.training import checkpoint, whiten
 
 MODEL = ModelConfig(pyramid="none", widths=(4, 3))
+
+
+@pytest.fixture(scope="module")
+def frame_pairs(tmp_path_factory):
+    """The bundled clip as a training set."""
+    out = tmp_path_factory.mktemp("clip") / "pairs"
+    with bundled.clip() as clip:
+        assert prepare.main([str(clip), "--out", str(out), "--workers", "1"]) == 0
+    return out
 
 
 @pytest.fixture
@@ -31,6 +41,27 @@ def test_the_weights_of_a_run_load_under_their_new_name(run, tmp_path, capsys):
     digest = (tmp_path / "weights" / "pim-x" / "SHA256").read_text().strip()
     assert digest.startswith(released.digest) and digest in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "weights").iterdir()] == ["pim-x"]
+
+
+def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, frame_pairs):
+    model = ModelConfig(pyramid="none", widths=(4, 3), dimensions=3)
+    params = pim.init(model, jax.random.key(0))
+    checkpoint.save_weights(tmp_path / "run", model, params, name="of a run", training={"steps": 7})
+    assert release.main([str(tmp_path / "run"), str(tmp_path / "white"), "--whiten", str(frame_pairs)]) == 0
+
+    stored = checkpoint.load_weights(tmp_path / "white")
+    assert stored.about["whitened_by"] == pairs.data_hash(frame_pairs)
+    (before,), (after,) = (whiten.covariances(model, p, frame_pairs) for p in (params, stored.params))
+    values = np.linalg.eigvalsh(before)
+    np.testing.assert_allclose(np.linalg.eigvalsh(after), values / (values + 0.01 * values.mean()), rtol=1e-3)
+
+
+def test_weights_without_a_closed_form_are_not_whitened(tmp_path, frame_pairs, capsys):
+    model = ModelConfig(pyramid="none", widths=(4, 3), mixtures=2)
+    checkpoint.save_weights(tmp_path / "run", model, pim.init(model, jax.random.key(0)), name="of a run", training={})
+    assert release.main([str(tmp_path / "run"), str(tmp_path / "out"), "--whiten", str(frame_pairs)]) == 2
+    assert "only models with mixtures=1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_file_holds_a_path_of_the_machine(run, tmp_path):

@@ -1,0 +1,91 @@
+"""The metric in units of what changes anyway: z made white with respect to consecutive frames.
+
+Two consecutive frames look alike, though the camera, its noise and whatever moved have changed every pixel. Video that
+was compressed and scaled down holds hardly any noise, so it is added, to each frame its own and of its own strength.
+The average difference of the embeddings says how far each direction of z varies for reasons that do not matter.
+Dividing by it (within-class covariance normalisation, with a pair of frames for a class) puts bands and dimensions on
+one scale, and makes 1 the distance of an average pair. It is linear, so it goes into the last layer of the encoders. It
+uses no ratings.
+"""
+
+import itertools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pim_jax.data import pairs
+from pim_jax.model import pim
+from pim_jax.model.pim import ModelConfig, Params
+
+NOISE = (
+    0.03  # largest standard deviation of a frame's noise, for images in [0, 1]; each frame draws its own from 0 to it
+)
+_REGULARISATION = 0.01  # of the mean variance, so that directions which hardly ever vary do not decide
+_BATCH, _BATCHES, _CROP = 8, 32, 128
+
+
+def check(model: ModelConfig) -> None:
+    """Raises ValueError if the distance of this model is not a Euclidean one that ends in a linear layer."""
+    if model.mixtures != 1 or model.head != "paper":
+        raise ValueError(
+            f"only models with mixtures=1 and head='paper' can be whitened, not mixtures={model.mixtures} and "
+            f"head={model.head!r}"
+        )
+
+
+def covariances(model: ModelConfig, params: Params, directory: Path) -> list[np.ndarray]:
+    """The mean outer product of the difference between the embeddings of consecutive frames with noise.
+
+    Args:
+      model: the networks.
+      params: parameters of `model`.
+      directory: a training set.
+
+    Returns:
+      [dimensions, dimensions] per band, over 256 pairs.
+    """
+
+    @jax.jit
+    def of_batch(params, frames, key):
+        images = _with_noise(frames.astype(jnp.float32) / 255, key)
+        features = pim.features(model, params, images.reshape(-1, *images.shape[2:]))
+        found = []
+        for mixture in pim.marginal(model, params, features):
+            means = mixture.means.reshape(2, -1, model.dimensions)
+            difference = means[0] - means[1]
+            found.append(difference.T @ difference / len(difference))
+        return found
+
+    batches = itertools.islice(pairs.pairs(directory, batch=_BATCH, crop=_CROP, seed=0), _BATCHES)
+    keys = jax.random.split(jax.random.key(0), _BATCHES)
+    found = [of_batch(params, jnp.asarray(frames), key) for frames, key in zip(batches, keys, strict=True)]
+    return [np.mean([np.asarray(one[band], np.float64) for one in found], 0) for band in range(len(found[0]))]
+
+
+def _with_noise(frames, key):
+    """Adds noise to [2, N, H, W, 3]. Frames of a pair that shared its level would agree on it, and it would count."""
+    level_key, noise_key = jax.random.split(key)
+    levels = jax.random.uniform(level_key, (*frames.shape[:2], 1, 1, 1), maxval=NOISE)
+    # Drawn as a vector, which compiles fastest.
+    return frames + levels * jax.random.normal(noise_key, (frames.size,)).reshape(frames.shape)
+
+
+def whiten(params: Params, covariances: list[np.ndarray]) -> Params:
+    """Returns parameters whose z is (C + r tr(C)/D)^(-1/2) times that of `params`, band by band.
+
+    Args:
+      params: of a model that `check` accepts.
+      covariances: C per band, [D, D]; r is 0.01.
+    """
+    params = jax.tree.map(lambda leaf: leaf, params)  # new dicts, the same arrays
+    for band, covariance in enumerate(covariances):
+        values, vectors = np.linalg.eigh(covariance)
+        scale = (vectors / np.sqrt(values.clip(0) + _REGULARISATION * values.mean())) @ vectors.T
+        for encoder in ("marginal", "full"):
+            last = params[encoder][f"band{band}"]["mean_out"]
+            last |= {
+                name: jnp.asarray(np.asarray(leaf, np.float64) @ scale, jnp.float32) for name, leaf in last.items()
+            }
+    return params
