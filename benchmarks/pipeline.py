@@ -1,0 +1,152 @@
+"""The input pipeline: frame pairs per second from a training set, against what a training step eats.
+
+    python benchmarks/pipeline.py --data DIR [--seconds 10] [--step-rate PAIRS_PER_SECOND]
+
+DIR is what `python -m pim_jax.prepare` wrote. Prints where the time of a pair goes in a single thread; pairs per second
+of `pim_jax.data.pairs` and of a plain loop over random records with the same crop, for three batch sizes; and the
+share of its time that a step would wait for data, for `configs/pim1.py` on this CPU and for a step of a given rate. A
+set that fits into memory is read from there once it was read before, so what a disk gives shows in a first run only.
+"""
+
+import argparse
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from training import compile_step, configure, medians, simulate, stepper
+
+from pim_jax.data import pairs, records
+from pim_jax.training import step as training
+
+BATCHES = (50, 512, 4096)
+CROP = 64
+STEP_BATCH = 32
+THREADS = 4
+SAMPLE = 128  # records at a time, of which each kind of work is timed
+
+
+def main():
+    args = parse()
+    dataset = records.open_dataset(args.data)
+    single_thread(dataset, args.repeats)
+    step_rates = {f"step of configs/pim1.py on this CPU, batch {STEP_BATCH}": cpu_step_rate(args.repeats)}
+    if args.step_rate:
+        step_rates["given step"] = args.step_rate
+    for name, rate in step_rates.items():
+        print(f"{name}: {rate:.1f} pairs/s")
+    print(f"{THREADS} reading threads, {os.cpu_count()} cores:")
+    for batch in BATCHES:
+        ours, plain = compare(args.data, dataset, batch, args.seconds / args.repeats, args.repeats)
+        print(f"  batch {batch}: {ours:.0f} pairs/s; plain loop {plain:.0f}; {ours / plain:.2f} times as fast")
+        for name, rate in step_rates.items():
+            print(f"    {name}: waits {100 * max(0.0, 1 - ours / rate):.0f} % of its time")
+    print("(the share on this CPU is what rates measured alone imply; there, step and pipeline share the cores)")
+
+
+def single_thread(dataset: Sequence[bytes], repeats: int):
+    """Prints the time of each kind of work on a pair. Every round takes other records, also when run again."""
+    rng = np.random.default_rng()
+    chosen, read, decoded, windows = [], [], [], []
+
+    def reading():
+        chosen[:] = rng.integers(len(dataset), size=SAMPLE).tolist()
+        again()
+
+    def again():
+        read[:] = [dataset[i] for i in chosen]
+
+    def decoding():
+        decoded[:] = [records.decode(record) for record in read]
+
+    def cropping():
+        windows[:] = [pairs._crop(frames, CROP, rng) for frames in decoded]
+
+    def stacking():
+        pairs._stack(windows)
+
+    work = {f.__name__: f for f in (reading, again, decoding, cropping, stacking)}
+    seconds = {name: taken / SAMPLE for name, taken in medians(work, repeats).items()}
+    from_memory = seconds.pop("again")
+    size, kept = np.mean([len(record) for record in read]), 2 * CROP * CROP * 3
+    copied = copy_rate(repeats)
+    print(f"{len(dataset)} pairs of {size / 1e3:.0f} KB on average, of which {kept / 1e3:.0f} KB are kept")
+    print(f"copying in memory: {copied / 1e9:.1f} GB/s; one copy of each record: {copied / size:.0f} pairs/s at most")
+    print("a single thread, a pair:")
+    for name, taken in seconds.items():
+        print(f"  {name}: {taken * 1e6:.0f} us")
+    print(f"  reading only: {1 / seconds['reading']:.0f} pairs/s, {size / seconds['reading'] / 1e9:.2f} GB/s")
+    print(f"  the same records again, from memory: {1 / from_memory:.0f} pairs/s, {size / from_memory / 1e9:.2f} GB/s")
+    print(f"  decoding, cropping and stacking only: {1 / (sum(seconds.values()) - seconds['reading']):.0f} pairs/s")
+    print(f"  all: {1 / sum(seconds.values()):.0f} pairs/s")
+
+
+def copy_rate(repeats: int) -> float:
+    """Bytes a second."""
+    source = np.ones(2**27, np.uint8)
+    target = source.copy()
+    return source.size / medians({"": lambda: np.copyto(target, source)}, repeats)[""]
+
+
+def cpu_step_rate(repeats: int) -> float:
+    """Pairs a second."""
+    simulate(1)
+    config, mesh = configure(STEP_BATCH), training.mesh()
+    step = stepper(config, mesh, compile_step(config, mesh))
+    return STEP_BATCH / medians({"": step}, repeats)[""]
+
+
+def compare(data: Path, dataset: Sequence[bytes], batch: int, seconds: float, repeats: int) -> tuple[float, float]:
+    """Median pairs a second of (`pairs.pairs`, the plain loop), which take turns of at least so many seconds."""
+    ours, plain = [], []
+    for turn in range(repeats):
+        with contextlib.closing(pairs.pairs(data, batch=batch, crop=CROP, seed=turn, threads=THREADS)) as batches:
+            # The threads finish batches about together, so whole rounds are counted, after a first one.
+            ours.append(rate(batches, batch, seconds, warm=THREADS, multiple=THREADS))
+        while any(thread.name.startswith("grain-prefetch") for thread in threading.enumerate()):
+            time.sleep(0.01)  # they finish the batch that they are at
+        plain.append(rate(plain_loop(dataset, batch, turn), batch, seconds, warm=0, multiple=1))
+    return float(np.median(ours)), float(np.median(plain))
+
+
+def rate(batches: Iterator[np.ndarray], batch: int, seconds: float, *, warm: int, multiple: int) -> float:
+    for _ in range(warm):
+        next(batches)
+    start, done = time.perf_counter(), 0
+    while done == 0 or done % multiple or time.perf_counter() - start < seconds:
+        next(batches)
+        done += 1
+    return done * batch / (time.perf_counter() - start)
+
+
+def plain_loop(dataset: Sequence[bytes], batch: int, seed: int) -> Iterator[np.ndarray]:
+    """What one would write without grain."""
+    rng = np.random.default_rng(seed)
+    while True:
+        chosen = rng.integers(len(dataset), size=batch)
+        yield np.stack([pairs._crop(records.decode(dataset[int(i)]), CROP, rng) for i in chosen], axis=1)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="a folder that python -m pim_jax.prepare wrote")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each way at each batch size (default 10)")
+    parser.add_argument("--step-rate", type=float, help="pairs/s of a step on another machine")
+    parser.add_argument("--repeats", type=int, default=5, help="turns that the seconds are divided into (default 5)")
+    args = parser.parse_args()
+    for name in ("seconds", "step_rate", "repeats"):
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            parser.error(f"--{name.replace('_', '-')} must be positive, not {value}")
+    try:
+        pairs.pairs(args.data, batch=1, crop=CROP)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    return args
+
+
+if __name__ == "__main__":
+    main()
