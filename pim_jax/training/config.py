@@ -23,6 +23,7 @@ class Config:
       batch: frame pairs in a global batch.
       patch: side of the random crops, pixels.
       centre: side of the windows of z that enter the loss, samples.
+      noise: largest standard deviation of the noise that is added to every frame, for images in [0, 1].
       learning_rate: Adam's, at the start.
       learning_rate_drops: steps after which it is divided by `learning_rate_factor`.
       learning_rate_factor: see above.
@@ -40,6 +41,7 @@ class Config:
     batch: int = 50
     patch: int = 64
     centre: int = 8
+    noise: float = 0.0
     learning_rate: float = 1e-4
     learning_rate_drops: tuple[int, ...] = ()
     learning_rate_factor: float = 10.0
@@ -56,6 +58,7 @@ class Config:
         for field in ("steps", "batch", "patch", "centre", "log_every", "save_every", "keep"):
             _check(field, getattr(self, field), getattr(self, field) >= 1, "at least 1")
         _check("patch", self.patch, self.patch >= self.model.smallest_size, f"at least {self.model.smallest_size}")
+        _check("noise", self.noise, self.noise >= 0, "0 or more")
         _check("learning_rate", self.learning_rate, self.learning_rate > 0, "positive")
         _check("learning_rate_factor", self.learning_rate_factor, self.learning_rate_factor >= 1, "at least 1")
         _check("beta_steps", self.beta_steps, self.beta_steps >= 0, "0 or more")

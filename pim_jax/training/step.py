@@ -95,10 +95,25 @@ def loss(
     """
     with jax.default_matmul_precision(config.precision):
         # Pairs before frames: merged the other way, a sharded batch would have to move between devices.
-        x, y = _features(config, params, pairs.swapaxes(0, 1).astype(jnp.float32) / 255, crop, mesh)
+        images = pairs.swapaxes(0, 1).astype(jnp.float32) / 255
+        if config.noise:
+            noise_key, key = jax.random.split(key)
+            images = sensor_noise(images, config.noise, noise_key)
+        x, y = _features(config, params, images, crop, mesh)
         if config.objective == "ixyz":
             return _ixyz(config, params, x, y, step, key)
         return _infonce(config, params, x, y, key)
+
+
+def sensor_noise(images: jax.Array, most: float, key: jax.Array) -> jax.Array:
+    """Adds white noise to [..., H, W, C], of a standard deviation from 0 to `most` that each image draws for itself.
+
+    Images that shared a level would have it in common, and a representation of what they have in common would keep it.
+    """
+    level_key, key = jax.random.split(key)
+    levels = jax.random.uniform(level_key, (*images.shape[:-3], 1, 1, 1), maxval=most)
+    # Drawn as a vector, which compiles fastest.
+    return images + levels * jax.random.normal(key, (images.size,)).reshape(images.shape)
 
 
 def _features(config, params, images, crop, mesh):

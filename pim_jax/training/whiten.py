@@ -18,10 +18,9 @@ import numpy as np
 from pim_jax.data import pairs
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig, Params
+from pim_jax.training.step import sensor_noise
 
-NOISE = (
-    0.03  # largest standard deviation of a frame's noise, for images in [0, 1]; each frame draws its own from 0 to it
-)
+NOISE = 0.03  # largest standard deviation of a frame's noise, for images in [0, 1]
 _REGULARISATION = 0.01  # of the mean variance, so that directions which hardly ever vary do not decide
 _BATCH, _BATCHES, _CROP = 8, 32, 128
 
@@ -49,7 +48,7 @@ def covariances(model: ModelConfig, params: Params, directory: Path) -> list[np.
 
     @jax.jit
     def of_batch(params, frames, key):
-        images = _with_noise(frames.astype(jnp.float32) / 255, key)
+        images = sensor_noise(frames.astype(jnp.float32) / 255, NOISE, key)
         features = pim.features(model, params, images.reshape(-1, *images.shape[2:]))
         found = []
         for mixture in pim.marginal(model, params, features):
@@ -62,14 +61,6 @@ def covariances(model: ModelConfig, params: Params, directory: Path) -> list[np.
     keys = jax.random.split(jax.random.key(0), _BATCHES)
     found = [of_batch(params, jnp.asarray(frames), key) for frames, key in zip(batches, keys, strict=True)]
     return [np.mean([np.asarray(one[band], np.float64) for one in found], 0) for band in range(len(found[0]))]
-
-
-def _with_noise(frames, key):
-    """Adds noise to [2, N, H, W, 3]. Frames of a pair that shared its level would agree on it, and it would count."""
-    level_key, noise_key = jax.random.split(key)
-    levels = jax.random.uniform(level_key, (*frames.shape[:2], 1, 1, 1), maxval=NOISE)
-    # Drawn as a vector, which compiles fastest.
-    return frames + levels * jax.random.normal(noise_key, (frames.size,)).reshape(frames.shape)
 
 
 def whiten(params: Params, covariances: list[np.ndarray]) -> Params:
