@@ -1,11 +1,13 @@
 """Every kind of file that `pim_jax.data.images` claims to read, written here and read back."""
 
 import itertools
+import os
 import struct
 import warnings
 import zlib
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -340,9 +342,33 @@ def test_a_text_file_is_refused(tmp_path):
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0))
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
-    assert str(2 * Image.MAX_IMAGE_PIXELS) in refusal(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="exceeds limit"):
+    assert f"more than {images.MAX_PIXELS:,} pixels" in refusal(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="more than"):
         images.size(tmp_path / "a.png")
+
+
+def test_the_limit_holds_where_pillow_has_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    (tmp_path / "a.ppm").write_bytes(b"P5 20000 20000 255\n")
+    assert f"more than {images.MAX_PIXELS:,} pixels" in refusal(tmp_path / "a.ppm")
+
+
+def test_a_program_that_says_it_is_a_picture_is_not_run(tmp_path):
+    program = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 36 24\n%%EndComments\n(run) print\n"
+    (tmp_path / "a.png").write_text(program)
+    assert "cannot identify" in refusal(tmp_path / "a.png")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert "not a file" in refusal(tmp_path / "a.png")
+
+
+def test_a_playlist_behind_a_deep_header_is_not_followed(tmp_path):
+    """FFmpeg decodes deep files, and knows formats that name other files."""
+    (tmp_path / "a.txt").write_text("ffconcat version 1.0\nfile b.png\n")
+    with pytest.raises(av.error.FFmpegError):
+        images._first_frame(tmp_path / "a.txt")
 
 
 def test_a_large_photograph_is_read_without_a_warning(tmp_path, recwarn):

@@ -9,6 +9,9 @@ One rule per kind of file, so that a score never depends on how a picture happen
 * an embedded colour profile other than sRGB is converted to sRGB (at 8 bits), and pictures without one are sRGB;
 * the EXIF orientation is applied;
 * what has no single meaning is refused: animations, CMYK without a profile, floating-point pixels.
+
+A file may come from anyone: only `FORMATS` are tried, at most `MAX_PIXELS` are decoded, and a file that contradicts
+itself is refused.
 """
 
 import functools
@@ -17,6 +20,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import av
 import numpy as np
@@ -24,7 +28,15 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 
 BACKGROUND = 0.5  # what shows through transparent pixels, in sRGB
 
+# Of what Pillow reads, the formats that photographs come in. Others would only help an attacker: to show an EPS file,
+# for one, Pillow runs it as a program.
+FORMATS = (
+    "AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP"
+)  # fmt: skip
+MAX_PIXELS = 2**29 // 3  # half a gigabyte of 8-bit colour; Pillow's own limit, were it not for who changes that
+
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr", "CMYK", "I", "I;16", "I;16B"}
+_DEEP_DEMUXERS = "png_pipe,tiff_pipe,pgm_pipe,ppm_pipe,pam_pipe,j2k_pipe"  # FFmpeg's: none that opens other files
 _PROFILES = {"GRAY": "L", "RGB ": "RGB", "CMYK": "CMYK"}  # a profile's colour space: the mode it applies to
 
 
@@ -32,15 +44,15 @@ def read(path: str | os.PathLike) -> np.ndarray:
     """Reads an image file as sRGB.
 
     Args:
-      path: a still image in any format that Pillow reads.
+      path: a still image in one of `FORMATS`, whatever its name.
 
     Returns:
       [H, W, 3] float32 in [0, 1].
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is damaged, larger than Pillow's limit (2 x `PIL.Image.MAX_IMAGE_PIXELS`, about 179 million
-        pixels), or of a kind that has no single meaning as sRGB. The message names the file.
+      ValueError: the file is damaged, has more than `MAX_PIXELS` pixels, or is of a kind that has no single meaning as
+        sRGB. The message names the file.
 
     Example:
       >>> import tempfile
@@ -50,8 +62,10 @@ def read(path: str | os.PathLike) -> np.ndarray:
       >>> pixels.shape, pixels.dtype, float(pixels[0, 0, 0])
       ((2, 4, 3), dtype('float32'), 0.20000000298023224)
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         colour, alpha = _decode_deep(path, image) if _is_deep(image) else _decode(image)
+        if colour.shape[:2] != _upright_size(image):
+            raise ValueError("its header and its pixels do not have the same size")
         colour = _to_srgb(colour, image.info.get("icc_profile"))
     if colour.shape[-1] == 1:
         colour = np.repeat(colour, 3, axis=-1)
@@ -79,29 +93,57 @@ def size(path: str | os.PathLike) -> tuple[int, int]:
       ...     size(file.name)
       (2, 4)
     """
-    with _opened(path) as image:
-        # Pillow reports the upright size of a TIFF, and the stored size of everything else.
-        on_its_side = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
-        return image.size if on_its_side else image.size[::-1]
+    with opened(path) as image:
+        return _upright_size(image)
 
 
 @contextmanager
-def _opened(path) -> Iterator[Image.Image]:
-    """Opens a still image; whatever goes wrong until it is closed becomes one ValueError that names the file."""
+def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+    """Opens a still image, not decoded yet; whatever goes wrong until it is closed is one error that names the file.
+
+    Args:
+      path: an image file.
+
+    Returns:
+      a context manager that gives the image.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read`.
+    """
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe, for one, would be waited for
+            raise ValueError("it is not a file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what spoils pixels is an error
-            with Image.open(path) as image:
-                frames = getattr(image, "n_frames", 1)
-                if frames > 1 and image.format != "MPO":  # in a phone's MPO, the others are a preview or a gain map
-                    raise ValueError(f"it holds {frames} pictures; save the one you mean as a file of its own")
-                if image.mode not in _MODES:
-                    raise ValueError(f"pixels of mode {image.mode} have no defined white; convert them to 8 or 16 bits")
+            with Image.open(path, formats=FORMATS) as image:
+                _check_kind(image)
                 yield image
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file makes decoders raise almost anything
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+        raise ValueError(f"{path} cannot be read as an image: {_reason(error)}") from error
+
+
+def _check_kind(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # in a phone's MPO, the others are a preview or a gain map
+        raise ValueError(f"it holds {frames} pictures; save the one you mean as a file of its own")
+    if image.mode not in _MODES:
+        raise ValueError(f"pixels of mode {image.mode} have no defined white; convert them to 8 or 16 bits")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {MAX_PIXELS:,} pixels, the most that is read"
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    # Pillow reports the upright size of a TIFF, and the stored size of everything else.
+    on_its_side = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
+    return image.size if on_its_side else image.size[::-1]
 
 
 def _orientation(image: Image.Image) -> int:
@@ -127,13 +169,17 @@ def _decode(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     return colour, None if alpha is None else np.asarray(alpha, np.float32)[..., None] / np.float32(255)
 
 
+def _first_frame(path) -> av.VideoFrame:
+    # Without its name, in which FFmpeg would take a % or : for a pattern or a protocol.
+    with av.open(io.BytesIO(Path(path).read_bytes()), options={"format_whitelist": _DEEP_DEMUXERS}) as container:
+        return next(container.decode(video=0))
+
+
 def _decode_deep(path, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """As `_decode`, for more than 8 bits: FFmpeg decodes to full depth, once Pillow has found the file whole."""
     orientation, transparent = _orientation(image), image.has_transparency_data
     image.load()
-    # An open file, because FFmpeg would take a % or : in a name for a pattern or a protocol.
-    with open(path, "rb") as file, av.open(file) as container:
-        frame = next(container.decode(video=0))
+    frame = _first_frame(path)
     channels, bits = len(frame.format.components), frame.format.components[0].bits
     if len(frame.planes) != 1 or not 8 < bits <= 16:
         raise ValueError(f"its pixel layout ({frame.format.name}) is not supported; save it as a 16-bit PNG")
