@@ -53,7 +53,7 @@ def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, frame_pairs):
     assert stored.about["whitened_by"] == pairs.data_hash(frame_pairs)
     (before,), (after,) = (whiten.covariances(model, p, frame_pairs) for p in (params, stored.params))
     values = np.linalg.eigvalsh(before)
-    np.testing.assert_allclose(np.linalg.eigvalsh(after), values / (values + 0.01 * values.mean()), rtol=1e-3)
+    np.testing.assert_allclose(np.linalg.eigvalsh(after), values / (values + 0.001 * values.mean()), rtol=1e-3)
 
 
 def test_weights_without_a_closed_form_are_not_whitened(tmp_path, frame_pairs, capsys):

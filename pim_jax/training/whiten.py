@@ -20,8 +20,8 @@ from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig, Params
 from pim_jax.training.step import sensor_noise
 
-NOISE = 0.03  # largest standard deviation of a frame's noise, for images in [0, 1]
-_REGULARISATION = 0.01  # of the mean variance, so that directions which hardly ever vary do not decide
+NOISE = 0.025  # largest standard deviation of a frame's noise, for images in [0, 1]
+_REGULARISATION = 0.001  # of the mean variance, so that directions which hardly ever vary do not decide
 _BATCH, _BATCHES, _CROP = 8, 32, 128
 
 
@@ -68,7 +68,7 @@ def whiten(params: Params, covariances: list[np.ndarray]) -> Params:
 
     Args:
       params: of a model that `check` accepts.
-      covariances: C per band, [D, D]; r is 0.01.
+      covariances: C per band, [D, D]; r is 0.001.
     """
     params = jax.tree.map(lambda leaf: leaf, params)  # new dicts, the same arrays
     for band, covariance in enumerate(covariances):
