@@ -364,6 +364,13 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     assert "not a file" in refusal(tmp_path / "a.png")
 
 
+def test_a_playlist_behind_a_deep_header_is_not_followed(tmp_path):
+    """FFmpeg decodes deep files, and knows formats that name other files."""
+    (tmp_path / "a.txt").write_text("ffconcat version 1.0\nfile b.png\n")
+    with pytest.raises(av.error.FFmpegError):
+        images._first_frame(tmp_path / "a.txt")
+
+
 def test_a_large_photograph_is_read_without_a_warning(tmp_path, recwarn):
     Image.new("1", (10000, 9000), 1).save(tmp_path / "a.png")  # Pillow warns from 89 million pixels
     assert images.size(tmp_path / "a.png") == (9000, 10000)
