@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 from pim_jax.data import bundled, pairs, prepare
+from pim_jax.spips.config import SpipsConfig
 from pim_jax.training import checkpoint
 from pim_jax.training import config as configuration
 from pim_jax.training import log as logging
@@ -32,10 +33,12 @@ FREE_FIELDS = ("steps", "log_every", "save_every", "keep", "precision")
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        config = configuration.override(configuration.load(args.config), args.overrides)
+        config = configuration.override(configuration.load(args.config, (Config, SpipsConfig)), args.overrides)
+        if isinstance(config, SpipsConfig):
+            return train_spips(config, args)
         data = args.data or bundled_data(args.workdir)
         source = pairs.data_hash(data)
-    except (ValueError, OSError) as error:
+    except (ImportError, ValueError, OSError) as error:
         return fail(2, error)
 
     about = {
@@ -63,6 +66,15 @@ def main(argv: list[str] | None = None) -> int:
             except FloatingPointError as error:
                 return fail(1, error)
             log.say(stop)
+    return 0
+
+
+def train_spips(config: SpipsConfig, args: argparse.Namespace) -> int:
+    """Trains the hybrid metric, which learns from people's scores instead of video and takes seconds."""
+    from pim_jax.spips import command
+
+    name = f"{Path(args.config).stem} of {args.workdir.name}"
+    command.run(config, name=name, workdir=args.workdir, data=args.data, commit=commit())
     return 0
 
 

@@ -10,21 +10,26 @@ checks of values (range, NaN) need concrete arrays, and are skipped while JAX tr
 """
 
 import dataclasses
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from pim_jax.model import mixture, regions
+from pim_jax import inputs
+from pim_jax.model import area, mixture, regions
 from pim_jax.model import pim as networks
 from pim_jax.model.mixture import Mixture
 from pim_jax.model.pim import ModelConfig
 
+if TYPE_CHECKING:
+    from pim_jax.training.checkpoint import Format, Weights
+
 DEFAULT_SEED = 0
 DEFAULT_SAMPLES = 4
-_PRECISIONS = ("default", "high", "highest")
+PRECISIONS = ("default", "high", "highest")
 
 Embedding = tuple[Mixture, ...]
 
@@ -87,8 +92,8 @@ class Metric:
           >>> float(pim.distance(x, x).max())
           0.0
         """
-        x, y, single = _images(self, x, y)
-        return _unbatch(_distance(self, x, y, _key(key), num_samples), single)
+        x, y, single = inputs.pair(x, y, self.config.smallest_size)
+        return inputs.unbatch(_distance(self, x, y, _key(key), num_samples), single)
 
     def distance_map(
         self, x: jax.Array, y: jax.Array, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
@@ -102,8 +107,8 @@ class Metric:
         Returns:
           [N, H, W] float32, or [H, W] for two single images.
         """
-        x, y, single = _images(self, x, y)
-        return _unbatch(_distance_map(self, x, y, _key(key), num_samples), single)
+        x, y, single = inputs.pair(x, y, self.config.smallest_size)
+        return inputs.unbatch(_distance_map(self, x, y, _key(key), num_samples), single)
 
     def embed(self, x: jax.Array) -> Embedding:
         """The representation of an image, to be compared with others by `between`.
@@ -118,7 +123,7 @@ class Metric:
         Raises:
           As `distance`.
         """
-        return _embed(self, _image(self, "x", x))
+        return _embed(self, inputs.image("x", x, self.config.smallest_size))
 
     def between(
         self, z_x: Embedding, z_y: Embedding, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
@@ -138,7 +143,7 @@ class Metric:
         shapes_x, shapes_y = ([band.means.shape[1:] for band in z] for z in (z_x, z_y))
         if shapes_x != shapes_y:
             raise ValueError(f"the embeddings are not of images of one size: their bands are {shapes_x} and {shapes_y}")
-        _check_batches("z_x", z_x[0].means.shape[0], "z_y", z_y[0].means.shape[0])
+        inputs.batches("z_x", z_x[0].means.shape[0], "z_y", z_y[0].means.shape[0])
         return _between(self, z_x, z_y, _key(key), num_samples)
 
 
@@ -159,19 +164,38 @@ def load(weights: str | Path = "pim-1", *, precision: str = "highest") -> Metric
       >>> load("pim-1").name
       'pim-1'
     """
+    return from_weights(stored_weights(weights), precision=precision)
+
+
+def stored_weights(weights: str | Path, formats: "Mapping[str, Format] | None" = None) -> "Weights":
+    """Returns weights of any metric of this package as they are stored, for those who build one from them.
+
+    Args:
+      weights: as for `load`.
+      formats: what they may be of, by metric; by default weights of PIM.
+
+    Raises:
+      As `load`; ValueError also if the weights are of another metric.
+    """
     # Here, not above: reading weights takes orbax, a second of import that users of from_params do not need.
     from pim_jax.training import checkpoint
 
+    formats = formats or checkpoint.PIM
     bundled = resources.files("pim_jax").joinpath("weights")
     names = sorted(entry.name for entry in bundled.iterdir() if entry.joinpath("params").is_dir())
     if str(weights) in names:
         with resources.as_file(bundled / str(weights)) as directory:
-            stored = checkpoint.load_weights(directory)
+            stored = checkpoint.load_weights(directory, formats)
         _verify(str(weights), bundled, stored.digest)
     elif Path(weights).exists():
-        stored = checkpoint.load_weights(weights)
+        stored = checkpoint.load_weights(weights, formats)
     else:
         raise FileNotFoundError(f"{weights} is neither a folder nor the name of bundled weights ({', '.join(names)})")
+    return stored
+
+
+def from_weights(stored: "Weights", *, precision: str = "highest") -> Metric:
+    """Returns the metric with weights of PIM from `stored_weights`; see `load`."""
     about = stored.about
     return from_params(stored.model, stored.params, name=about["name"], commit=about.get("commit"), precision=precision)
 
@@ -198,24 +222,16 @@ def from_params(
     """
     from pim_jax.training.checkpoint import digest
 
-    if precision not in _PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, not {precision!r}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     return Metric(jax.tree.map(jnp.asarray, params), config, name, digest(params)[:12], commit, precision)
 
 
 @jax.jit
 def _embed(pim: Metric, x):
     with jax.default_matmul_precision(pim.precision):
-        features = networks.features(pim.config, pim.params, _batch(x).astype(jnp.float32))
+        features = networks.features(pim.config, pim.params, inputs.batch(x).astype(jnp.float32))
         return tuple(networks.marginal(pim.config, pim.params, features))
-
-
-def _both(embed, x, y):
-    if x.shape[0] != y.shape[0]:
-        return embed(x), embed(y)
-    # One after the other through the same code: equal images get equal embeddings to the bit, in half the memory.
-    both = jax.lax.map(embed, jnp.stack([x, y]))
-    return (jax.tree.map(lambda leaf, side=side: leaf[side], both) for side in (0, 1))
 
 
 def _noise_keys(pim, key, sizes) -> list[jax.Array | None]:
@@ -247,7 +263,7 @@ def _position_maps(pim, z_x, z_y, keys, num_samples) -> list[jax.Array]:
 
 def _region_maps(pim, x, y, key, num_samples, of_region):
     """What `of_region` makes of the kept maps of every region, stacked, and how the images were cut."""
-    x, y = _batch(x), _batch(y)
+    x, y = inputs.batch(x), inputs.batch(y)
     plan = regions.plan(pim.config, x.shape[1:3], max(len(x), len(y)))
     keys = _noise_keys(pim, key, [tuple(span.length for span in spans) for spans in plan.bands])
 
@@ -255,7 +271,7 @@ def _region_maps(pim, x, y, key, num_samples, of_region):
         def embed(image):
             return tuple(regions.embed(pim.config, pim.params, plan, image, index))
 
-        z_x, z_y = _both(embed, *(regions.cut(plan, image, index).astype(jnp.float32) for image in (x, y)))
+        z_x, z_y = inputs.both(embed, *(regions.cut(plan, image, index).astype(jnp.float32) for image in (x, y)))
         own_keys = keys if keys[0] is None else regions.context(plan, keys, index)
         return of_region(regions.keep(plan, _position_maps(pim, z_x, z_y, own_keys, num_samples), index))
 
@@ -284,81 +300,7 @@ def _distance(pim, x, y, key, num_samples):
 def _distance_map(pim, x, y, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
         plan, kept = _region_maps(pim, x, y, key, num_samples, lambda maps: maps)
-        return sum(_spread(m, x.shape[-3:-1]) for m in regions.join(plan, kept)) / len(kept)
-
-
-def _spread(band_map: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Resizes [N, h, w] to [N, *size] by area, which keeps the mean."""
-    rows, columns = (
-        jnp.asarray(_area_weights(have, want)) for have, want in zip(band_map.shape[1:], size, strict=True)
-    )
-    return jnp.einsum("Hh,nhw,Ww->nHW", rows, band_map, columns)
-
-
-def _area_weights(have: int, want: int) -> np.ndarray:
-    """[want, have]: the share of each of `want` equal cells that each of `have` equal cells of the same span covers."""
-    edges = np.arange(want + 1) * (have / want)
-    cells = np.arange(have)
-    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    return (np.maximum(overlap, 0) * (want / have)).astype(np.float32)
-
-
-def _images(pim: Metric, x, y):
-    x, y = _image(pim, "x", x), _image(pim, "y", y)
-    if x.shape[-3:-1] != y.shape[-3:-1]:
-        raise ValueError(
-            f"x is {_size(x)} and y is {_size(y)} (height x width): images must have one size; crop or resize one"
-        )
-    _check_batches("x", len(x) if x.ndim == 4 else 1, "y", len(y) if y.ndim == 4 else 1)
-    return x, y, x.ndim == 3 and y.ndim == 3
-
-
-def _image(pim: Metric, name: str, image) -> jax.Array:
-    """Checks what can be checked and returns a JAX array."""
-    if not hasattr(image, "dtype") or not hasattr(image, "shape"):
-        raise TypeError(f"{name} must be an array, not {type(image).__name__}")
-    if not jnp.issubdtype(image.dtype, jnp.floating):
-        raise TypeError(
-            f"{name} is {image.dtype}; images are float sRGB in [0, 1]: convert 8-bit ones with {name} / 255"
-        )
-    if image.ndim not in (3, 4) or image.shape[-1] != 3:
-        raise ValueError(f"{name} has shape {image.shape}; images are [N, H, W, 3] or [H, W, 3], channels last")
-    if image.shape[0] == 0:
-        raise ValueError(f"{name} has shape {image.shape}: there is no image in it")
-    smallest = pim.config.smallest_size
-    if min(image.shape[-3:-1]) < smallest:
-        raise ValueError(f"{name} has shape {image.shape}: these weights need at least {smallest} x {smallest} pixels")
-    _check_values(name, image)
-    return jnp.asarray(image)
-
-
-def _batch(image) -> jax.Array:
-    """[N, H, W, 3]; to be called under `jit`, where it copies nothing."""
-    return image if image.ndim == 4 else image[None]
-
-
-def _check_values(name: str, image) -> None:
-    if isinstance(image, jax.core.Tracer):
-        return
-    low, high = (float(f(image)) for f in (jnp.min, jnp.max))
-    if not np.isfinite([low, high]).all():
-        raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
-    # Resampling and codecs overshoot a little; scales other than [0, 1] overshoot a lot.
-    if low < -0.5:
-        raise ValueError(
-            f"{name} has values from {low:.3g} to {high:.3g}; images are in [0, 1]: from [-1, 1], use ({name} + 1) / 2"
-        )
-    if high > 1.5:
-        raise ValueError(
-            f"{name} has values from {low:.3g} to {high:.3g}; images are in [0, 1]: from [0, 255], use {name} / 255"
-        )
-
-
-def _check_batches(name_x: str, x: int, name_y: str, y: int) -> None:
-    if x != y and 1 not in (x, y):
-        raise ValueError(
-            f"{name_x} holds {x} images and {name_y} {y}: give as many of each, or a single one on one side"
-        )
+        return sum(area.spread(m, x.shape[-3:-1]) for m in regions.join(plan, kept)) / len(kept)
 
 
 def _verify(name: str, bundled, digest: str) -> None:
@@ -369,11 +311,3 @@ def _verify(name: str, bundled, digest: str) -> None:
 
 def _key(key):
     return jax.random.key(DEFAULT_SEED) if key is None else key
-
-
-def _unbatch(values: jax.Array, single: bool) -> jax.Array:
-    return values[0] if single else values
-
-
-def _size(image) -> str:
-    return f"{image.shape[-3]} x {image.shape[-2]}"

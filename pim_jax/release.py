@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 
 from pim_jax.data import pairs
+from pim_jax.model.pim import ModelConfig
+from pim_jax.spips import metric as spips
 from pim_jax.training import checkpoint, whiten
 
 
@@ -62,10 +64,12 @@ def release(run: Path, out: Path, *, whitened_by: Path | None = None) -> str:
     """
     if out.exists():
         raise FileExistsError(f"{out} exists; remove it, or name another folder")
-    stored = checkpoint.load_weights(run)
+    stored = checkpoint.load_weights(run, {**checkpoint.PIM, **spips.FORMAT})
     params = stored.params
     about = {key: value for key, value in stored.about.items() if key not in ("name", "model")}
     if whitened_by:
+        if not isinstance(stored.model, ModelConfig):
+            raise ValueError("only weights of PIM are whitened")
         whiten.check(stored.model)
         params = whiten.whiten(params, whiten.covariances(stored.model, params, whitened_by))
         about["whitened_by"] = pairs.data_hash(whitened_by)

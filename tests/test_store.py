@@ -28,7 +28,7 @@ def test_metrics_are_kept_apart(tmp_path):
 def test_a_change_of_the_code_measures_anew(tmp_path, monkeypatch):
     with Store(tmp_path / "d.sqlite") as store:
         store.put("m", [("a", "b", 1.0)])
-        monkeypatch.setattr(stores, "_code_digest", lambda: "other")
+        monkeypatch.setattr(stores, "code_digest", lambda: "other")
         assert store.get("m", [("a", "b")]) == [None]
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pim_jax import metric
-from pim_jax.evaluation import baselines, benchmarks, cache, report, tables
+from pim_jax.evaluation import baselines, benchmarks, cache, report, tables, weights
 from pim_jax.evaluation.benchmarks.benchmark import Benchmark
 from pim_jax.evaluation.measure import Metric, measure
 from pim_jax.evaluation.store import Store
@@ -80,7 +79,7 @@ def run(args: argparse.Namespace, command: str, say: Callable[[str], None]) -> i
             skipped=skipped,
             unread=problems,
             command=command,
-            pim=next((m for m in metrics.values() if isinstance(m, metric.Metric)), None),
+            pim=next((m for m in metrics.values() if hasattr(m, "distance_map")), None),
         )
     if problems:
         say(f"error: {len(problems)} could not be measured:{_listed(problems)}")
@@ -98,7 +97,7 @@ def _load(names: list[str], ckpt: str) -> tuple[dict[str, Metric], dict[str, str
                 skipped[name] = str(error)
                 continue
         else:
-            found = metric.load(ckpt if name == "pim" else name)
+            found = weights.load(ckpt if name == "pim" else name)
         shown = found.name if found.name not in loaded else name
         loaded[shown] = found
     return loaded, skipped

@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pim_jax import metric
-from pim_jax.evaluation import compare, maps
+from pim_jax.evaluation import compare, maps, weights
 from pim_jax.evaluation.baselines import NAMES as BASELINES
 from pim_jax.evaluation.benchmarks import NAMES as BENCHMARKS
 from pim_jax.evaluation.compare import Pair, Result
@@ -57,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
             if not args.allow_missing:
                 raise ValueError("make the folders match, or leave these images out with --allow-missing")
         _check_outputs(args, pairs)
-        pim = metric.load(args.ckpt)
+        pim = weights.load(args.ckpt)
     except (ImportError, OSError, ValueError) as error:
         say(f"error: {error}")
         return 2
@@ -79,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("a", metavar="A", type=Path, nargs="?", help="the reference image, or a folder of them")
     parser.add_argument("b", metavar="B", type=Path, nargs="?", help="the image to score, or a folder of them")
-    parser.add_argument("--ckpt", default="pim-1", help="weights: pim-1, pim-5 or a folder (default: %(default)s)")
+    parser.add_argument(
+        "--ckpt", default="pim-1", help="weights: pim-1, pim-5, spips, spips-pim or a folder (default: %(default)s)"
+    )
     parser.add_argument("--csv", type=Path, metavar="F", help="also write the distance of every pair to this CSV file")
     parser.add_argument("--report", type=Path, metavar="F", help="also write a report with pictures to this HTML file")
     parser.add_argument("--allow-missing", action="store_true", help="leave out images that are not there")

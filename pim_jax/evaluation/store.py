@@ -15,6 +15,8 @@ _SOURCES = (
     "evaluation/baselines",
     "evaluation/corruptions.py",
     "evaluation/pictures.py",
+    "inputs.py",
+    "spips",
 )
 
 
@@ -77,14 +79,26 @@ class Store:
 
 
 def _key(metric: str) -> str:
-    return f"{metric} {_code_digest()}"
+    return f"{metric} {code_digest()}"
 
 
 @functools.cache
-def _code_digest() -> str:
+def code_digest(sources: tuple[str, ...] = _SOURCES) -> str:
+    """A digest of source files, to tell what one version of the code computed from what another did.
+
+    Args:
+      sources: files and folders of the package; by default all that a distance depends on.
+
+    Returns:
+      12 hexadecimal digits.
+
+    Example:
+      >>> code_digest(("files.py",)) == code_digest(("files.py",)) != code_digest(("metric.py",))
+      True
+    """
     package = resources.files("pim_jax")
     digest = hashlib.sha256()
-    for source in _SOURCES:
+    for source in sources:
         with resources.as_file(package / source) as path:
             files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
             for file in files:

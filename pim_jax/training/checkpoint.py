@@ -6,6 +6,7 @@ folder. Orbax writes under a temporary name and renames, so a folder with its fi
 """
 
 import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,10 +26,20 @@ _FOLDER = "checkpoints"
 class Weights(NamedTuple):
     """Parameters with what is known of them."""
 
-    model: ModelConfig
+    model: Any  # a configuration: of PIM, ModelConfig
     params: pim.Params  # numpy float32
-    about: dict  # "name", "model", and for trained ones "training", "data", "commit", "step"
+    about: dict  # "name", "model", "metric" unless it is PIM, and for trained ones "training", "data", "commit", "step"
     digest: str  # hexadecimal SHA-256 of the parameters
+
+
+class Format(NamedTuple):
+    """What the weights of a metric look like."""
+
+    model: type  # the configuration, a frozen dataclass
+    shapes: Callable[[Any], pim.Params]  # of its parameters, a tree of jax.ShapeDtypeStruct
+
+
+PIM = {"pim": Format(ModelConfig, pim.shapes)}
 
 
 def manager(workdir: str | Path, *, keep: int) -> ocp.CheckpointManager:
@@ -69,7 +80,7 @@ def restore(manager: ocp.CheckpointManager, state: State) -> tuple[State, dict] 
     return State(done, stored.params, stored.optimizer), stored.about
 
 
-def save_weights(directory: str | Path, model: ModelConfig, params: pim.Params, *, name: str, **about: Any) -> None:
+def save_weights(directory: str | Path, model: Any, params: pim.Params, *, name: str, **about: Any) -> None:
     """Writes weights alone, as a folder that `load_weights` reads.
 
     Args:
@@ -87,19 +98,26 @@ def save_weights(directory: str | Path, model: ModelConfig, params: pim.Params, 
         checkpointer.save(Path(directory).absolute(), args=args)
 
 
-def load_weights(directory: str | Path) -> Weights:
+def load_weights(directory: str | Path, formats: Mapping[str, Format] = PIM) -> Weights:
     """Reads weights from a folder of `save_weights`, a checkpoint, or a run's working directory (its newest).
+
+    Args:
+      directory: the folder.
+      formats: what the weights may be of, by metric ("metric" in what is known of them).
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: it holds no weights, or damaged ones.
+      ValueError: it holds no weights, or damaged ones, or weights of another metric.
     """
     path = _newest(Path(directory).absolute())
     with _checkpointer() as checkpointer:
         try:
             about = checkpointer.restore(path, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
-            model = configuration.from_json(ModelConfig, about["model"])
-            params = _restore_params(checkpointer, path, model)
+            metric = about.get("metric", "pim")
+            if metric not in formats:
+                raise ValueError(f"they are of the metric {metric}, not {' or '.join(formats)}")
+            model = configuration.from_json(formats[metric].model, about["model"])
+            params = _restore_params(checkpointer, path, formats[metric].shapes(model))
         except Exception as error:  # orbax and tensorstore raise many kinds for a damaged folder
             raise ValueError(f"the weights in {directory} cannot be read: {_first_line(error)}") from error
     return Weights(model, params, about, digest(params))
@@ -115,9 +133,8 @@ def digest(params: pim.Params) -> str:
     return sha.hexdigest()
 
 
-def _restore_params(checkpointer, path, model):
+def _restore_params(checkpointer, path, shapes):
     # As numpy, so that neither the mesh nor the devices of the run that saved them matter.
-    shapes = pim.shapes(model)
     restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
     args = ocp.args.Composite(params=ocp.args.PyTreeRestore(shapes, restore_args=restore_args))
     params = checkpointer.restore(path, args=args).params

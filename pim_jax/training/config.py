@@ -73,22 +73,27 @@ class Config:
 _PRECISIONS = ("default", "high", "highest")
 
 
-def load(path: str | Path) -> Config:
-    """Runs a configuration file and returns the `Config` that it calls `config`.
+def load(path: str | Path, kinds: tuple[type, ...] = (Config,)) -> Any:
+    """Runs a configuration file and returns what it calls `config`.
+
+    Args:
+      path: the file.
+      kinds: what that may be, dataclasses.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it does not define a `Config` named `config`.
+      ValueError: it does not define a `Config`, or another of `kinds`, named `config`.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no configuration file {path}")
     config = runpy.run_path(str(path)).get("config")
-    if not isinstance(config, Config):
-        raise ValueError(f"{path} must define `config`, a pim_jax.training.config.Config; it defines {config!r}")
+    if not isinstance(config, kinds):
+        wanted = " or ".join(f"{kind.__module__}.{kind.__name__}" for kind in kinds)
+        raise ValueError(f"{path} must define `config`, a {wanted}; it defines {config!r}")
     return config
 
 
-def override(config: Config, assignments: list[str]) -> Config:
+def override(config: Any, assignments: list[str]) -> Any:
     """Returns `config` with fields replaced, each given as `field=value` or `model.field=value`.
 
     Raises:

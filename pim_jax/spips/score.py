@@ -1,0 +1,132 @@
+"""From features of a pair to one score: an extractor and an MLP, as pure functions of (parameters, features).
+
+Features are means of maps, f >= 0, and 0 for equal images. The extractor compresses each, u = log(1 + f / median), and
+knows two things of u: its mean, the amount of difference; and its principal components, the kind of difference. People
+mind kinds differently, so the score is the amount times a gain, and the gain is what an MLP makes of the components:
+
+    d = mean(u) * softplus(MLP(components(u)))
+
+It is 0 for equal images, never negative, and its slope is finite everywhere. The mean takes every map as one, however
+many channels it has. Several MLPs, the members, are averaged.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Params = dict
+
+_FLOOR = 1e-9  # of medians: what is never seen to differ
+
+
+def shapes(channels: tuple[int, ...], components: int, hidden: int, members: int) -> Params:
+    """The tree of parameters with a `jax.ShapeDtypeStruct` at each leaf.
+
+    Args:
+      channels: of each map.
+      components: principal components, at most as many as features.
+      hidden: units of the hidden layer.
+      members: MLPs.
+
+    Example:
+      >>> {name: leaf.shape for name, leaf in shapes((1, 2), 2, 4, 5)["members"].items()}
+      {'bias': (5, 4), 'first': (5, 2, 4), 'offset': (5,), 'second': (5, 4)}
+    """
+    features = sum(channels)
+    components = min(components, features)
+    sizes = {"first": (components, hidden), "bias": (hidden,), "second": (hidden,), "offset": ()}
+    extractor = {"median": (features,), "share": (features,), "mean": (features,), "directions": (features, components)}
+    return {
+        "extractor": {name: jax.ShapeDtypeStruct(size, jnp.float32) for name, size in sorted(extractor.items())},
+        "members": {name: jax.ShapeDtypeStruct((members, *size), jnp.float32) for name, size in sorted(sizes.items())},
+    }
+
+
+def fit_extractor(features: np.ndarray, channels: tuple[int, ...], components: int) -> Params:
+    """The extractor of a training set, which needs no human answers.
+
+    Args:
+      features: [pairs, features] of the training set.
+      channels: of each map.
+      components: principal components; all, if there are fewer features.
+    """
+    # Every map has the same share in the mean and, before the components are sought, the same weight.
+    share = np.concatenate([np.full(count, 1 / (count * len(channels))) for count in channels])
+    median = np.maximum(np.median(features, axis=0), _FLOOR)
+    u = np.log1p(features / median)
+    mean = u.mean(0)
+    weight = np.sqrt(share)
+    _, deviations, directions = np.linalg.svd((u - mean) * weight, full_matrices=False)
+    kept = slice(min(components, len(share), len(deviations)))
+    deviations = deviations[kept] / np.sqrt(len(u))
+    found = {
+        "median": median,
+        "share": share,
+        "mean": mean,
+        # Halfway to unit variance: small components matter, and are noisy.
+        "directions": weight[:, None] * directions[kept].T / np.sqrt(deviations * deviations[0] + 1e-12),
+    }
+    return {name: np.asarray(value, np.float32) for name, value in found.items()}
+
+
+def init_member(key: jax.Array, components: int, hidden: int) -> Params:
+    """An MLP before training, whose gain is 1 or so."""
+    first, second = jax.random.split(key)
+    return {
+        "first": jax.random.normal(first, (components, hidden)) / jnp.sqrt(jnp.float32(components)),
+        "bias": jnp.zeros((hidden,)),
+        "second": 0.1 * jax.random.normal(second, (hidden,)),
+        "offset": jnp.float32(0.5),
+    }
+
+
+def amount_and_kind(extractor: Params, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The amount of difference, [N], and its kind, [N, components], of features, [N, features]."""
+    u = jnp.log1p(features / extractor["median"][None])
+    kind = jnp.matmul(u - extractor["mean"][None], extractor["directions"], precision="highest")
+    return (u * extractor["share"][None]).sum(-1), kind
+
+
+def gain(member: Params, kind: jax.Array) -> jax.Array:
+    """By how much people mind a kind of difference, [N], according to one member."""
+    hidden = jnp.tanh(jnp.matmul(kind, member["first"], precision="highest") + member["bias"][None])
+    return jax.nn.softplus((hidden * member["second"][None]).sum(-1) + member["offset"])
+
+
+def distance(params: Params, features: jax.Array) -> jax.Array:
+    """The score of all members together.
+
+    Args:
+      params: see `shapes`.
+      features: [N, features].
+
+    Returns:
+      [N] float32.
+    """
+    amount, kind = amount_and_kind(params["extractor"], features)
+    return amount * _mean_gain(params, kind)
+
+
+def slopes(params: Params, features: jax.Array) -> jax.Array:
+    """What each feature contributes to the distance, per unit of the feature.
+
+    The amount is a sum over features, so each has its own part of it, u * share; the gain is of the pair as a whole,
+    and scales all of them.
+
+    Args:
+      params, features: as for `distance`.
+
+    Returns:
+      [N, features], not negative; the sum of features times slopes is the distance.
+    """
+    extractor = params["extractor"]
+    _, kind = amount_and_kind(extractor, features)
+    median = jnp.broadcast_to(extractor["median"], features.shape)
+    positive = features > 0
+    safe = jnp.where(positive, features, median)
+    ratios = jnp.where(positive, jnp.log1p(safe / median) / safe, 1 / median)
+    return _mean_gain(params, kind)[:, None] * extractor["share"][None] * ratios
+
+
+def _mean_gain(params, kind):
+    return jax.vmap(gain, (0, None))(params["members"], kind).mean(0)
