@@ -28,9 +28,9 @@ class SpipsModel:
     perceptual: str = "alex"
     semantic: str = "alex"
     pim: str = "pim-1"
-    components: int = 32
-    hidden: int = 16
-    members: int = 8
+    components: int = 16
+    hidden: int = 64
+    members: int = 4
 
     def __post_init__(self):
         _check("model.perceptual", self.perceptual, self.perceptual in PERCEPTUAL, f"one of {', '.join(PERCEPTUAL)}")
@@ -57,11 +57,11 @@ class SpipsConfig:
     """
 
     model: SpipsModel = dataclasses.field(default_factory=SpipsModel)
-    steps: int = 1500
+    steps: int = 300
     learning_rate: float = 1e-2
     decay: float = 1e-3
     ranking: float = 1.0
-    validation: float = 0.2
+    validation: float = 0.1
     folds: int = 12
     seed: int = 0
 

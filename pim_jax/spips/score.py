@@ -1,6 +1,6 @@
 """From features of a pair to one score: an extractor and an MLP, as pure functions of (parameters, features).
 
-Features are means of maps, f >= 0, and 0 for equal images. The extractor compresses each, u = log(1 + f / median), and
+Features are means of maps, f >= 0, and 0 for equal images. The extractor compresses each, u = log(1 + f / scale), and
 knows two things of u: its mean, the amount of difference; and its principal components, the kind of difference. People
 mind kinds differently, so the score is the amount times a gain, and the gain is what an MLP makes of the components:
 
@@ -16,7 +16,9 @@ import numpy as np
 
 Params = dict
 
-_FLOOR = 1e-9  # of medians: what is never seen to differ
+_SMALL = 0.1  # a difference that counts as small, by that of half of the training set
+_FLOOR = 1e-7  # of scales: some channels never differ in a training set
+_STILL = 0.05  # of deviations, likewise
 
 
 def shapes(channels: tuple[int, ...], components: int, hidden: int, members: int) -> Params:
@@ -35,7 +37,7 @@ def shapes(channels: tuple[int, ...], components: int, hidden: int, members: int
     features = sum(channels)
     components = min(components, features)
     sizes = {"first": (components, hidden), "bias": (hidden,), "second": (hidden,), "offset": ()}
-    extractor = {"median": (features,), "share": (features,), "mean": (features,), "directions": (features, components)}
+    extractor = {"scale": (features,), "share": (features,), "mean": (features,), "directions": (features, components)}
     return {
         "extractor": {name: jax.ShapeDtypeStruct(size, jnp.float32) for name, size in sorted(extractor.items())},
         "members": {name: jax.ShapeDtypeStruct((members, *size), jnp.float32) for name, size in sorted(sizes.items())},
@@ -50,31 +52,31 @@ def fit_extractor(features: np.ndarray, channels: tuple[int, ...], components: i
       channels: of each map.
       components: principal components; all, if there are fewer features.
     """
-    # Every map has the same share in the mean and, before the components are sought, the same weight.
+    # Every map has the same share in the mean and, before the components are sought, the same variance.
     share = np.concatenate([np.full(count, 1 / (count * len(channels))) for count in channels])
-    median = np.maximum(np.median(features, axis=0), _FLOOR)
-    u = np.log1p(features / median)
-    mean = u.mean(0)
-    weight = np.sqrt(share)
+    scale = np.maximum(_SMALL * np.median(features, axis=0), _FLOOR)
+    u = np.log1p(features / scale)
+    mean, weight = u.mean(0), np.sqrt(share) / np.maximum(u.std(0), _STILL)
     _, deviations, directions = np.linalg.svd((u - mean) * weight, full_matrices=False)
-    kept = slice(min(components, len(share), len(deviations)))
-    deviations = deviations[kept] / np.sqrt(len(u))
+    count = min(components, len(share))
+    # Scaled as a whole, so that the variances of all components add up to 1.
+    total = np.linalg.norm(deviations[:count]) / np.sqrt(len(u)) + _FLOOR
     found = {
-        "median": median,
+        "scale": scale,
         "share": share,
         "mean": mean,
-        # Halfway to unit variance: small components matter, and are noisy.
-        "directions": weight[:, None] * directions[kept].T / np.sqrt(deviations * deviations[0] + 1e-12),
+        "directions": weight[:, None] * directions[:count].T / total,
     }
     return {name: np.asarray(value, np.float32) for name, value in found.items()}
 
 
 def init_member(key: jax.Array, components: int, hidden: int) -> Params:
     """An MLP before training, whose gain is 1 or so."""
-    first, second = jax.random.split(key)
+    first, bias, second = jax.random.split(key, 3)
+    # Hidden units that each respond to a region of the kinds, as the features of a kernel machine do.
     return {
-        "first": jax.random.normal(first, (components, hidden)) / jnp.sqrt(jnp.float32(components)),
-        "bias": jnp.zeros((hidden,)),
+        "first": 2 * jax.random.normal(first, (components, hidden)),
+        "bias": jax.random.normal(bias, (hidden,)),
         "second": 0.1 * jax.random.normal(second, (hidden,)),
         "offset": jnp.float32(0.5),
     }
@@ -82,7 +84,7 @@ def init_member(key: jax.Array, components: int, hidden: int) -> Params:
 
 def amount_and_kind(extractor: Params, features: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The amount of difference, [N], and its kind, [N, components], of features, [N, features]."""
-    u = jnp.log1p(features / extractor["median"][None])
+    u = jnp.log1p(features / extractor["scale"][None])
     kind = jnp.matmul(u - extractor["mean"][None], extractor["directions"], precision="highest")
     return (u * extractor["share"][None]).sum(-1), kind
 
@@ -121,10 +123,10 @@ def slopes(params: Params, features: jax.Array) -> jax.Array:
     """
     extractor = params["extractor"]
     _, kind = amount_and_kind(extractor, features)
-    median = jnp.broadcast_to(extractor["median"], features.shape)
+    scale = jnp.broadcast_to(extractor["scale"], features.shape)
     positive = features > 0
-    safe = jnp.where(positive, features, median)
-    ratios = jnp.where(positive, jnp.log1p(safe / median) / safe, 1 / median)
+    safe = jnp.where(positive, features, scale)
+    ratios = jnp.where(positive, jnp.log1p(safe / scale) / safe, 1 / scale)
     return _mean_gain(params, kind)[:, None] * extractor["share"][None] * ratios
 
 
