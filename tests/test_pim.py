@@ -127,7 +127,9 @@ def test_smallest_size_leaves_one_sample_in_the_last_layer(config):
     assert [layers(config, config.smallest_size - less)[0].shape[1] for less in (0, 1)] == [1, 0]
 
 
-@pytest.mark.parametrize("config", [ALEXNET, VGG16], ids=lambda config: config.network)
+@pytest.mark.parametrize(
+    "config", [ALEXNET, pytest.param(VGG16, marks=pytest.mark.slow)], ids=lambda config: config.network
+)
 def test_fresh_activations_keep_their_scale_through_the_layers(config):
     params = pim.init(config, jax.random.key(0))
     image = jax.random.uniform(jax.random.key(1), (1, 8, 8, 3)).repeat(8, 1).repeat(8, 2)
