@@ -148,7 +148,11 @@ def caught_signals():
 
 def differs(before: dict, now: dict) -> str:
     """Names what a stored run and this one do not share, or returns an empty string."""
-    old, new = before["training"], now["training"]
+    try:
+        old = configuration.to_json(configuration.from_json(Config, before["training"]))
+    except ValueError as error:
+        return str(error)
+    new = now["training"]
     fields = [f"{f}: {old.get(f)} there, {new[f]} here" for f in new if f not in FREE_FIELDS and old.get(f) != new[f]]
     if before["data"] != now["data"]:
         fields.append("the data")
