@@ -1,18 +1,21 @@
 """Files from anyone: thousands of valid ones, damaged at random, through the functions behind the commands.
 
-Whatever a file holds, it is read or refused with one clear line: by `images.read` (eval), `shots` (prepare) and
-`convert.read`. Decoders are native code, so a child process reads the files; one that crashes or hangs there is named,
-and the next child goes on behind it. A file is a function of its number: `damaged(seeds, number)` makes it again.
+Whatever a file holds, it is read or refused with one clear line: by `images.read` (eval), `shots` (prepare),
+`convert.read`, `load_whole` (weights) and `pairs` (train). Decoders are native code, so a child process reads the
+files; one that crashes or hangs there is named, and the next child goes on behind it. A file is a function of its
+number: `damaged(seeds, number)` makes it again.
 """
 
 import collections
 import faulthandler
+import functools
 import io
 import json
 import os
 import random
 import re
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -30,7 +33,7 @@ from PIL import Image
 from pim_jax.data import images
 from pim_jax.data.shots import Unreadable, shots
 
-SECONDS = 30  # for one file; what is slow but honest takes a few on a busy machine
+SECONDS = 60  # for one file; what is slow but honest takes a few on a busy machine
 BATCH = 250  # files on disk at once
 MEMORY = 6 * 2**30  # bytes; a picture of `images.MAX_PIXELS` needs most of it
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -141,6 +144,43 @@ def archive_seeds():
     return seeds
 
 
+def folder_seeds(write):
+    """Each file of a folder, behind its number in one byte."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [bytes([number]) + file.read_bytes() for number, file in enumerate(_files(write(Path(folder))))]
+
+
+def write_weights(folder):
+    """A checkpoint of a small model, with the state of an optimizer."""
+    from pim_jax.model.pim import ModelConfig
+    from pim_jax.training import checkpoint, step
+    from pim_jax.training import config as configuration
+    from pim_jax.training.config import Config
+
+    config = Config(model=ModelConfig(pyramid="none", widths=(4, 3)))
+    with checkpoint.manager(folder, keep=1) as manager:
+        state = step.init(config, step.mesh())
+        checkpoint.save(manager, state, {"name": "small", "model": configuration.to_json(config.model)})
+    return folder / "checkpoints" / "0"
+
+
+def write_data(folder):
+    """A training set of twelve pairs."""
+    from pim_jax.data import prepare
+
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 16, 20, 3), dtype=np.uint8)
+    (folder / "frames").mkdir()
+    for number, frame in enumerate(pixels):
+        Image.fromarray(frame).save(folder / "frames" / f"{number}.png")
+    sources = [str(folder / "frames"), "--out", str(folder / "data"), "--workers", "1"]
+    assert prepare.main([*sources, "--heights", "16", "16"]) == 0
+    return folder / "data"
+
+
+def _files(folder):
+    return sorted(file for file in folder.rglob("*") if file.is_file() and file.stat().st_size)
+
+
 def damaged(seeds, number):
     """The file of that number: one of `seeds` with one to three kinds of damage."""
     rng = random.Random(number)
@@ -225,10 +265,44 @@ def read_archive(path):
     convert.to_model(*convert.read(path))
 
 
+@functools.cache
+def _whole(write):
+    return write(Path(tempfile.mkdtemp()))
+
+
+def _with_one_damaged(write, path):
+    """A context that gives the folder with one of its files replaced by what `path` holds."""
+    whole, content = _whole(write), path.read_bytes()
+    folder = tempfile.TemporaryDirectory()
+    shutil.copytree(whole, folder.name, dirs_exist_ok=True)
+    if content:
+        files = _files(Path(folder.name))
+        files[content[0] % len(files)].write_bytes(content[1:])
+    return folder
+
+
+def read_weights(path):
+    from pim_jax.training import checkpoint
+
+    with _with_one_damaged(write_weights, path) as folder:
+        checkpoint.load_whole(folder)
+
+
+def read_data(path):
+    from pim_jax.data import pairs
+
+    with _with_one_damaged(write_data, path) as folder:
+        pairs.check(folder, crop=16)
+        batches = pairs.pairs(folder, batch=4, crop=16)
+        assert all(next(batches).shape == (2, 4, 16, 16, 3) for _ in range(3))
+
+
 KINDS = {
     "picture": (picture_seeds, read_picture, ValueError),
     "video": (video_seeds, read_video, Unreadable),
     "archive": (archive_seeds, read_archive, ValueError),
+    "weights": (functools.partial(folder_seeds, write_weights), read_weights, ValueError),
+    "data": (functools.partial(folder_seeds, write_data), read_data, (OSError, ValueError)),
 }
 
 
@@ -251,15 +325,21 @@ def _outcome(read, refusal, path):
 def child(kind, folder, after):
     """Reads the files behind `after`, saying which before it does and what came of it afterwards."""
     _, read, refusal = KINDS[kind]
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what others print is no answer
+    say = functools.partial(print, file=answers, flush=True)
+    nothing = Path(folder, "empty")
+    nothing.touch()
+    _outcome(read, refusal, nothing)  # imports and compiles, which is not to count for a file
     for path in sorted(Path(folder).glob("[0-9]*")):
         if path.name <= after:
             continue
-        print(path.name, end=" ", flush=True)
+        say(path.name, end=" ")
         faulthandler.dump_traceback_later(SECONDS, exit=True)
         outcome = _outcome(read, refusal, path)
         faulthandler.cancel_dump_traceback_later()
-        print(outcome.encode("ascii", "backslashreplace").decode(), flush=True)
-    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, flush=True)
+        say(outcome.encode("ascii", "backslashreplace").decode())
+    say("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def fuzz(kind, numbers, folder):
@@ -308,18 +388,20 @@ def assert_no_bugs(outcomes, peak):
     assert peak < MEMORY
 
 
-@pytest.mark.parametrize(("kind", "count"), [("picture", 300), ("video", 20), ("archive", 50)])
+@pytest.mark.parametrize(("kind", "count"), [("picture", 300), ("video", 20), ("weights", 12), ("data", 30)])
 def test_damaged_files_are_read_or_refused(tmp_path, kind, count):
     assert_no_bugs(*fuzz(kind, range(count), tmp_path))
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("kind", "count"), [("picture", 10_000), ("video", 500), ("archive", 2000)])
+@pytest.mark.parametrize(
+    ("kind", "count"), [("picture", 10_000), ("video", 1000), ("archive", 2000), ("weights", 300), ("data", 500)]
+)
 def test_thousands_of_damaged_files_are_read_or_refused(tmp_path, kind, count):
     assert_no_bugs(*fuzz(kind, range(1000, 1000 + count), tmp_path))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["picture", "video", "archive"])
 def test_the_seeds_are_valid(tmp_path, kind):
     seeds, read, _ = KINDS[kind]
     refused = 0

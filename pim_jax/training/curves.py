@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 PANELS = {
     "loss": "loss",
@@ -36,15 +37,16 @@ def draw(rows: Sequence[dict], *, title: str, saved: Sequence[int] = ()) -> Figu
         axes.set_title(label, fontsize=9)
         axes.tick_params(labelsize=8)
         axes.grid(color="0.92")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         for step in saved:
-            axes.axvline(step, color="0.8", linewidth=0.8, zorder=0)
+            axes.axvline(step, color="0.6", linestyle=":", linewidth=1, zorder=0)
         values = [_finite(row.get(name)) for row in rows]
         if np.isfinite(values).any():
             axes.plot(steps, values, color="tab:blue", linewidth=1.2, marker="." if len(rows) < 50 else None)
         else:
             axes.text(0.5, 0.5, "not in the log", ha="center", color="0.5", fontsize=8, transform=axes.transAxes)
     for axes in panels[-1]:
-        axes.set_xlabel("step; grey lines are checkpoints" if len(saved) else "step", fontsize=8)
+        axes.set_xlabel("step; dotted lines are checkpoints" if len(saved) else "step", fontsize=8)
     return figure
 
 
