@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"cannot inspect {args.run}: {error}", file=sys.stderr)
         return 2
     for line in _lines(found):
-        print(line)
+        print("".join(letter if letter.isprintable() else "?" for letter in line))  # a stranger's may steer terminals
     verdict = summary.verdict(found)
     print(f"verdict: {verdict}")
     if found.rows:
@@ -86,7 +86,7 @@ def _progress(found: Summary) -> str:
 
 
 def _stored(stored: Stored) -> str:
-    where = "weights" if stored.step is None else f"checkpoint {stored.step}"
+    where = f"checkpoint {stored.step}" if stored.path.name.isdecimal() else "weights"
     health = stored.problem or "whole, finite"
     digest = f", SHA-256 {stored.digest}" if stored.digest else ""
     return f"{where}: {stored.size / 1e6:.1f} MB, {health}{digest}"

@@ -371,6 +371,14 @@ def test_a_playlist_behind_a_deep_header_is_not_followed(tmp_path):
         images._first_frame(tmp_path / "a.txt")
 
 
+def test_the_limit_holds_for_the_decoder_of_deep_files_too(tmp_path, monkeypatch):
+    """A file may be made so that Pillow and FFmpeg find different sizes in it."""
+    deep_png(tmp_path / "a.png", DEEP[..., :3])
+    monkeypatch.setattr(images, "MAX_PIXELS", 24 * 36 - 1)
+    with pytest.raises(av.error.FFmpegError):
+        images._first_frame(tmp_path / "a.png")
+
+
 def test_a_large_photograph_is_read_without_a_warning(tmp_path, recwarn):
     Image.new("1", (10000, 9000), 1).save(tmp_path / "a.png")  # Pillow warns from 89 million pixels
     assert images.size(tmp_path / "a.png") == (9000, 10000)

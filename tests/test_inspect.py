@@ -133,6 +133,13 @@ def test_a_damaged_checkpoint_is_named_and_the_others_are_told(run, capsys, part
     assert "whole, finite" in out and "name: tiny of w" in out
 
 
+def test_what_a_stranger_wrote_does_not_steer_the_terminal(run, capsys):
+    about = run / "checkpoints" / "40" / "about" / "metadata"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"commit": "\x1b[2Jabc"}))
+    status, out, _ = inspected(capsys, run)
+    assert status == 0 and "commit: ?[2Jabc" in out and "\x1b" not in out
+
+
 def test_parameters_that_are_not_finite_are_found(tmp_path, capsys):
     params = jax.tree.map(np.array, pim.init(CONFIG.model, jax.random.key(0)))
     params["frontend"]["band0"]["conv0"]["bias"][0] = np.nan
@@ -149,6 +156,9 @@ def test_weights_alone_are_told_without_curves(tmp_path, capsys):
     assert "name: small" in out and "model.widths=(4,3)" in out and "commit: abc" in out
     assert f"weights: 0.0 MB, whole, finite, SHA-256 {checkpoint.digest(params)}" in out
     assert "verdict: weights" in out and "curves" not in out
+    (tmp_path / "w" / "SHA256").write_text("0" * 64)
+    status, out, _ = inspected(capsys, tmp_path / "w")
+    assert status == 1 and "weights: 0.0 MB, it is not what its file SHA256 says" in out
 
 
 def test_folders_of_something_else_are_refused_in_one_line(tmp_path, capsys):

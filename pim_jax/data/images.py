@@ -172,6 +172,8 @@ def _decode(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 def _first_frame(path) -> av.VideoFrame:
     # Without its name, in which FFmpeg would take a % or : for a pattern or a protocol.
     with av.open(io.BytesIO(Path(path).read_bytes()), options={"format_whitelist": _DEEP_DEMUXERS}) as container:
+        # FFmpeg may find another size in the file than Pillow did.
+        container.streams.video[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         return next(container.decode(video=0))
 
 

@@ -10,6 +10,7 @@ folder. Orbax writes under a temporary name and renames, so a folder with its fi
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -180,7 +181,7 @@ def _check_files(directory: Path, most: int) -> None:
 def _check_about(about: Any) -> None:
     if not isinstance(about, dict) or not {"name", "model"} <= about.keys():
         raise ValueError("about/ does not say what they are")
-    if not isinstance(about["name"], str) or not about["name"].isprintable():
+    if not isinstance(about["name"], str) or re.search(r"[\x00-\x1f\x7f-\x9f]", about["name"]):  # it is printed
         raise ValueError(f"their name is {about['name']!r:.40}, which is no text of one line")
 
 

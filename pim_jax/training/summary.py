@@ -177,6 +177,9 @@ def _stored(path: Path) -> Stored:
         about, digest = weights.about, weights.digest
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((weights.params, optimizer))):
             problem = NOT_FINITE
+        beside = path / "SHA256"
+        if beside.is_file() and beside.read_text(errors="replace").strip() != digest:
+            problem = f"it is not what its file SHA256 says: its parameters have SHA-256 {digest}"
     except (OSError, ValueError) as error:
         problem = str(error)
     step = int(path.name) if path.name.isdecimal() else about.get("step")
