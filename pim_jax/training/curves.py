@@ -43,6 +43,8 @@ def draw(rows: Sequence[dict], *, title: str, saved: Sequence[int] = ()) -> Figu
         values = [_finite(row.get(name)) for row in rows]
         if np.isfinite(values).any():
             axes.plot(steps, values, color="tab:blue", linewidth=1.2, marker="." if len(rows) < 50 else None)
+            if name in ("Rx", "Ry") and np.nanmin(values) > 0:  # they begin thousands of times higher than they end
+                axes.set_yscale("log")
         else:
             axes.text(0.5, 0.5, "not in the log", ha="center", color="0.5", fontsize=8, transform=axes.transAxes)
     for axes in panels[-1]:
