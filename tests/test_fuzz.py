@@ -33,7 +33,7 @@ from PIL import Image
 from pim_jax.data import images
 from pim_jax.data.shots import Unreadable, shots
 
-SECONDS = 60  # for one file; what is slow but honest takes a few on a busy machine
+SECONDS = 180  # for one file; a picture of the most pixels takes a few on an idle machine
 BATCH = 250  # files on disk at once
 MEMORY = 6 * 2**30  # bytes; a picture of `images.MAX_PIXELS` needs most of it
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
