@@ -347,6 +347,16 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
         images.size(tmp_path / "a.png")
 
 
+def test_a_header_that_claims_more_than_the_bytes_can_hold_is_refused(tmp_path):
+    deep_png(tmp_path / "a.png", DEEP[..., :3])
+    content = (tmp_path / "a.png").read_bytes()
+    taller = chunk(b"IHDR", content[16:20] + struct.pack(">I", 4_000_000) + content[24:29])
+    (tmp_path / "a.png").write_bytes(content[:8] + taller + content[33:])
+    assert "more pixels than its bytes can hold" in refusal(tmp_path / "a.png")
+    Image.new("1", (10000, 9000)).save(tmp_path / "black.png", optimize=True)  # as small as an honest one can be
+    assert images.size(tmp_path / "black.png") == (9000, 10000)
+
+
 def test_the_limit_holds_where_pillow_has_none(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     (tmp_path / "a.ppm").write_bytes(b"P5 20000 20000 255\n")
