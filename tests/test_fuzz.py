@@ -266,13 +266,13 @@ def read_archive(path):
 
 
 @functools.cache
-def _whole(write):
-    return write(Path(tempfile.mkdtemp()))
+def _whole(write, parent):
+    return write(Path(tempfile.mkdtemp(prefix="whole", dir=parent)))
 
 
 def _with_one_damaged(write, path):
     """A context that gives the folder with one of its files replaced by what `path` holds."""
-    whole, content = _whole(write), path.read_bytes()
+    whole, content = _whole(write, path.parent), path.read_bytes()
     folder = tempfile.TemporaryDirectory()
     shutil.copytree(whole, folder.name, dirs_exist_ok=True)
     if content:
