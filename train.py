@@ -18,7 +18,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from pim_jax.data import bundled, pairs, prepare
+from pim_jax.data import bundled, pairs, prepare, records
 from pim_jax.training import checkpoint
 from pim_jax.training import config as configuration
 from pim_jax.training import log as logging
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = configuration.override(configuration.load(args.config), args.overrides)
         data = args.data or bundled_data(args.workdir)
-        source = pairs.data_hash(data)
+        source = pairs.check(data, crop=config.patch)
     except (ValueError, OSError) as error:
         return fail(2, error)
 
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
             log.say(f"{args.config}: step {int(state.step)} of {config.steps}, on {devices}")
             try:
                 stop = run(config, mesh, state, data, manager, about, log)
-            except FloatingPointError as error:
+            except (FloatingPointError, records.Damaged) as error:
                 return fail(1, error)
             log.say(stop)
     return 0

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +143,25 @@ def test_other_settings_are_refused_in_a_used_directory(train, finished, data):
     done = train(finished, data, "batch=16")
     assert done.returncode == 2
     assert "batch: 8 there, 16 here" in done.stderr and "--workdir" in done.stderr
+
+
+def test_a_training_set_that_lacks_a_shard_is_refused_at_the_start(train, data, tmp_path):
+    shutil.copytree(data, tmp_path / "data")
+    next((tmp_path / "data").glob("*array_record*")).unlink()
+    done = train(tmp_path / "w", tmp_path / "data")
+    assert done.returncode == 2 and not (tmp_path / "w").exists()
+    assert "is missing or broken off" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_damaged_record_ends_the_run_with_one_line(train, data, tmp_path):
+    shutil.copytree(data, tmp_path / "data")
+    shard = next((tmp_path / "data").glob("*array_record*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    done = train(tmp_path / "w", tmp_path / "data")
+    assert done.returncode == 1
+    assert "has a damaged record, number" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
