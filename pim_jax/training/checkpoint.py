@@ -5,7 +5,9 @@ A run's working directory holds the newest few under `checkpoints/<step>`; bundl
 folder. Orbax writes under a temporary name and renames, so a folder with its final name is complete.
 """
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,14 +33,30 @@ class Weights(NamedTuple):
     digest: str  # hexadecimal SHA-256 of the parameters
 
 
-def manager(workdir: str | Path, *, keep: int) -> ocp.CheckpointManager:
-    """Opens the checkpoints of a run for writing; close it, or use it as a context, to wait for the last save."""
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
-    return ocp.CheckpointManager(Path(workdir).absolute() / _FOLDER, options=options)
+@contextlib.contextmanager
+def manager(workdir: str | Path, *, keep: int) -> Iterator[ocp.CheckpointManager]:
+    """A context with the checkpoints of a run, for writing; its end waits for the last save.
+
+    It does not after an exception: the other processes, with which it would have to finish, may be gone.
+
+    Raises:
+      OSError: a checkpoint cannot be written; the message says why, and which is the last that was.
+    """
+    directory = Path(workdir).absolute() / _FOLDER
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep,
+        enable_async_checkpointing=True,
+        cleanup_tmp_directories=True,  # what a killed run was writing
+    )
+    with _writing(directory):
+        opened = ocp.CheckpointManager(directory, options=options)
+    yield opened
+    with _writing(directory):
+        opened.close()
 
 
 def save(manager: ocp.CheckpointManager, state: State, about: dict) -> None:
-    """Starts writing a checkpoint and returns; `about` must be JSON."""
+    """Starts writing a checkpoint and returns; `about` must be JSON. Raises OSError if this or the last one fails."""
     # Copied, because the next step donates the state's buffers while orbax is still writing.
     params, optimizer = jax.tree.map(jnp.copy, (state.params, state.optimizer))
     args = ocp.args.Composite(
@@ -46,7 +64,20 @@ def save(manager: ocp.CheckpointManager, state: State, about: dict) -> None:
         optimizer=ocp.args.StandardSave(optimizer),
         about=ocp.args.JsonSave(about),
     )
-    manager.save(int(state.step), args=args)
+    with _writing(manager.directory):
+        manager.save(int(state.step), args=args)
+
+
+def check(manager: ocp.CheckpointManager) -> None:
+    """Raises OSError if the checkpoint that is being written has failed so far."""
+    with _writing(manager.directory):
+        manager.check_for_errors()
+
+
+def wait(manager: ocp.CheckpointManager) -> None:
+    """Returns when the checkpoint that is being written is complete. Raises OSError if it fails."""
+    with _writing(manager.directory):
+        manager.wait_until_finished()
 
 
 def restore(manager: ocp.CheckpointManager, state: State) -> tuple[State, dict] | None:
@@ -115,6 +146,21 @@ def digest(params: pim.Params) -> str:
     return sha.hexdigest()
 
 
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:  # of the devices or the other processes, not of the disk
+        raise
+    except Exception as error:  # orbax and tensorstore raise many kinds
+        last = max(_steps(directory), default=None)
+        kept = "there is no complete one yet" if last is None else f"the last complete one is of step {last}"
+        raise OSError(
+            f"a checkpoint cannot be written to {directory} ({_first_line(error)}); {kept}. "
+            "Make room or choose another --workdir, and run again to continue"
+        ) from error
+
+
 def _restore_params(checkpointer, path, model):
     # As numpy, so that neither the mesh nor the devices of the run that saved them matter.
     shapes = pim.shapes(model)
@@ -132,12 +178,16 @@ def _newest(path: Path) -> Path:
         raise FileNotFoundError(f"there is no folder {path}")
     if (path / "params").is_dir():
         return path
-    steps = [int(entry.name) for entry in path.glob(f"{_FOLDER}/*") if entry.name.isdigit()]
+    steps = _steps(path / _FOLDER)
     if not steps:
         raise ValueError(
             f"{path} holds no weights: neither params/ nor checkpoints/<step>/, as train.py and convert write"
         )
     return path / _FOLDER / str(max(steps))
+
+
+def _steps(directory: Path) -> list[int]:
+    return [int(entry.name) for entry in directory.iterdir() if entry.name.isdigit()] if directory.is_dir() else []
 
 
 def _checkpointer() -> ocp.Checkpointer:
