@@ -7,6 +7,7 @@ the same numbers. docs/pods.md tells how to run it on several hosts.
 
 import argparse
 import dataclasses
+import errno
 import functools
 import itertools
 import math
@@ -45,12 +46,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         status = train(args)
     except jax.errors.JaxRuntimeError as error:
-        return hosts.leave_alone(fail(1, f"{who()}{error}{PEERS if jax.process_count() > 1 else ''}"))
+        hosts.leave_alone(fail(1, f"{who()}{error}{PEERS if jax.process_count() > 1 else ''}"))
     except OSError as error:
-        return hosts.leave_alone(fail(1, f"{who()}{error}"))
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error = f"{args.workdir} is full; its checkpoints are intact: make room, and run again to continue"
+        hosts.leave_alone(fail(1, f"{who()}{error}"))
     except Exception:
         traceback.print_exc()
-        return hosts.leave_alone(1)
+        hosts.leave_alone(1)
     hosts.leave()
     return status
 

@@ -7,6 +7,8 @@ folder. Orbax writes under a temporary name and renames, so a folder with its fi
 
 import contextlib
 import hashlib
+import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +24,7 @@ from pim_jax.training import config as configuration
 from pim_jax.training.step import State
 
 _FOLDER = "checkpoints"
+_METADATA_BYTES = 500_000  # what orbax writes besides the arrays, rounded up
 
 
 class Weights(NamedTuple):
@@ -48,6 +51,7 @@ def manager(workdir: str | Path, *, keep: int) -> Iterator[ocp.CheckpointManager
         enable_async_checkpointing=True,
         cleanup_tmp_directories=True,  # what a killed run was writing
     )
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax raises its errors, and logs them with tracebacks too
     with _writing(directory):
         opened = ocp.CheckpointManager(directory, options=options)
     yield opened
@@ -65,6 +69,7 @@ def save(manager: ocp.CheckpointManager, state: State, about: dict) -> None:
         about=ocp.args.JsonSave(about),
     )
     with _writing(manager.directory):
+        _check_room(manager.directory, (params, optimizer))
         manager.save(int(state.step), args=args)
 
 
@@ -144,6 +149,13 @@ def digest(params: pim.Params) -> str:
         sha.update(f"{jax.tree_util.keystr(path)}{array.shape}".encode())
         sha.update(array.tobytes())
     return sha.hexdigest()
+
+
+def _check_room(directory: Path, tree) -> None:
+    # Asked first, because orbax's threads print pages of tracebacks on a full disk.
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + _METADATA_BYTES
+    if (free := shutil.disk_usage(directory).free) < needed:
+        raise OSError(f"it needs {needed / 1e6:.1f} MB, and the disk has {free / 1e6:.1f} MB left")
 
 
 @contextlib.contextmanager

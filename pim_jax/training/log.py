@@ -1,5 +1,6 @@
 """What a run tells: lines, a progress bar on a terminal, `metrics.jsonl`, TensorBoard events if tensorboardX is."""
 
+import contextlib
 import importlib.util
 import json
 import sys
@@ -38,10 +39,10 @@ class Log:
 
     def __exit__(self, *exception):
         self._bar.close()
-        if self._file:
-            self._file.close()
-        if self._events:
-            self._events.close()
+        for file in (self._file, self._events):
+            if file:
+                with contextlib.suppress(OSError):  # every line was flushed; what a full disk refused is refused again
+                    file.close()
 
     def advance(self) -> None:
         """Moves the progress bar by one step."""
