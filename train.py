@@ -46,11 +46,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         status = train(args)
     except jax.errors.JaxRuntimeError as error:
-        hosts.leave_alone(fail(1, f"{who()}{error}{PEERS if jax.process_count() > 1 else ''}"))
+        reason = str(error).strip().partition("\n")[0]
+        hosts.leave_alone(fail(1, f"{who()}{reason}{PEERS if jax.process_count() > 1 else ''}"))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             error = f"{args.workdir} is full; its checkpoints are intact: make room, and run again to continue"
         hosts.leave_alone(fail(1, f"{who()}{error}"))
+    except KeyboardInterrupt:
+        hosts.leave_alone(fail(130, "interrupted, not saved; run again to continue from the last checkpoint"))
     except Exception:
         traceback.print_exc()
         hosts.leave_alone(1)

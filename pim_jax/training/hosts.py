@@ -46,7 +46,8 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
         raise ValueError(f"--process must be from 0 to --processes - 1 = {processes - 1}, not {process}")
     if all(given) and not coordinator.rpartition(":")[2].isdigit():
         raise ValueError(f"--coordinator is written HOST:PORT, not {coordinator!r}")
-    if not any(given) and not _launched_with_others():
+    launched = any(os.environ.get(name, "1") != "1" for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"))
+    if not any(given) and not launched and importlib.util.find_spec("libtpu") is None:
         return
     # Its handler of SIGTERM would come before ours, and orbax would save by it at a step of its own choice.
     jax.config.update("jax_enable_preemption_service", False)
@@ -60,14 +61,13 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
             initialization_timeout=JOIN_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
-    except ValueError:  # libtpu is installed, and this is no TPU
-        if any(given):
-            raise
-
-
-def _launched_with_others() -> bool:
-    sizes = [os.environ.get(name, "1") for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")]
-    return sizes != ["1", "1"] or importlib.util.find_spec("libtpu") is not None
+    except ValueError as error:
+        # libtpu may be installed where there is no TPU; but several that each believed to be alone would do harm.
+        if any(given) or launched:
+            raise ValueError(
+                f"the launcher does not say enough to find the other processes ({error}): give --coordinator, "
+                "--processes and --process"
+            ) from error
 
 
 def leave() -> None:
