@@ -25,9 +25,7 @@ def scaled(params, *path, factor):
     [
         (("frontend", "band1", "conv0"), np.nan, "parameter frontend/band1/conv0/bias"),
         (("frontend", "band1"), 1e30, "features of x, band 1"),
-        (("marginal", "band1"), 1e38, "marginal encoder of x, means, band 1"),
         (("full", "band1"), 1e30, "full encoder, means, band 1"),
-        (("full", "band1"), 1e6, "I"),
         ((), 1, "none when the step was repeated"),
     ],
 )
