@@ -26,6 +26,7 @@ def scaled(params, *path, factor):
         (("frontend", "band1", "conv0"), np.nan, "parameter frontend/band1/conv0/bias"),
         (("frontend", "band1"), 1e30, "features of x, band 1"),
         (("full", "band1"), 1e30, "full encoder, means, band 1"),
+        (("full", "band1"), 1e6, "Rx"),
         ((), 1, "none when the step was repeated"),
     ],
 )
