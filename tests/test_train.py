@@ -52,8 +52,8 @@ def train(one_device):
 
 
 def numbers(workdir):
-    """What a run computed, step by step, without what depends on the clock."""
-    clock = {"pairs_per_second", "waiting"}
+    """What a run computed, step by step, without what depends on the machine."""
+    clock = {"pairs_per_second", "seconds_per_step", "waiting", "memory_gb"}
     return [{name: value for name, value in row.items() if name not in clock} for row in log.read(workdir)]
 
 
@@ -69,7 +69,8 @@ def finished(train, data, tmp_path_factory):
 def test_logs_every_term_of_every_step(finished):
     rows = log.read(finished)
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
-    wanted = {"step", "loss", "I", "Rx", "Ry", "beta", "gradient_norm", "pairs_per_second", "waiting"}
+    wanted = {"step", "loss", "I", "Rx", "Ry", "beta", "gradient_norm"}
+    wanted |= {"pairs_per_second", "seconds_per_step", "waiting", "memory_gb"}
     assert all(set(row) == wanted for row in rows)
 
 
@@ -133,6 +134,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     done = train(tmp_path, data, "learning_rate=1e30", "save_every=1")
     assert done.returncode == 1
     assert "is not finite" in done.stderr and "Traceback" not in done.stderr
+    assert "first not finite: " in done.stderr and "when the step was repeated" not in done.stderr
     failed = int(done.stderr.split("step ")[1].split()[0])
     kept = [int(entry.name) for entry in (tmp_path / "checkpoints").iterdir()]
     assert max(kept, default=0) < failed
@@ -170,6 +172,9 @@ def test_a_damaged_record_ends_the_run_with_one_line(train, data, tmp_path):
         (["configs/none.py"], "no configuration file"),
         (["configs/tiny.py", "batch=many"], "batch must be a whole number"),
         (["configs/tiny.py", "--data", "configs"], "configs is not a training set"),
+        (["configs/tiny.py", "batch=9"], "batch=9 must be a multiple of the number of devices, 8"),
+        (["configs/tiny.py", "--processes", "2"], "--coordinator, --processes and --process belong together"),
+        (["configs/tiny.py", "--coordinator", "a:1", "--processes", "2", "--process", "2"], "--process must be from 0"),
     ],
 )
 def test_mistakes_are_one_line_and_status_two(tmp_path, arguments, message):

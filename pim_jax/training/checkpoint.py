@@ -8,9 +8,12 @@ A run's working directory holds the newest few under `checkpoints/<step>`; bundl
 folder. Orbax writes under a temporary name and renames, so a folder with its final name is complete.
 """
 
+import contextlib
 import hashlib
+import logging
 import math
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +29,7 @@ from pim_jax.training import config as configuration
 from pim_jax.training.step import State
 
 _FOLDER = "checkpoints"
+_METADATA_BYTES = 500_000  # what orbax writes besides the arrays, rounded up
 
 # Bounds on weights from strangers; pim-5 has 96 layers with 2 million parameters, and a few kilobytes of `about`.
 MAX_LAYERS = 1000
@@ -43,14 +47,31 @@ class Weights(NamedTuple):
     digest: str  # hexadecimal SHA-256 of the parameters
 
 
-def manager(workdir: str | Path, *, keep: int) -> ocp.CheckpointManager:
-    """Opens the checkpoints of a run for writing; close it, or use it as a context, to wait for the last save."""
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
-    return ocp.CheckpointManager(Path(workdir).absolute() / _FOLDER, options=options)
+@contextlib.contextmanager
+def manager(workdir: str | Path, *, keep: int) -> Iterator[ocp.CheckpointManager]:
+    """A context with the checkpoints of a run, for writing; its end waits for the last save.
+
+    It does not after an exception: the other processes, with which it would have to finish, may be gone.
+
+    Raises:
+      OSError: a checkpoint cannot be written; the message says why, and which is the last that was.
+    """
+    directory = Path(workdir).absolute() / _FOLDER
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep,
+        enable_async_checkpointing=True,
+        cleanup_tmp_directories=True,  # what a killed run was writing
+    )
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax raises its errors, and logs them with tracebacks too
+    with _writing(directory):
+        opened = ocp.CheckpointManager(directory, options=options)
+    yield opened
+    with _writing(directory):
+        opened.close()
 
 
 def save(manager: ocp.CheckpointManager, state: State, about: dict) -> None:
-    """Starts writing a checkpoint and returns; `about` must be JSON."""
+    """Starts writing a checkpoint and returns; `about` must be JSON. Raises OSError if this or the last one fails."""
     # Copied, because the next step donates the state's buffers while orbax is still writing.
     params, optimizer = jax.tree.map(jnp.copy, (state.params, state.optimizer))
     args = ocp.args.Composite(
@@ -58,7 +79,21 @@ def save(manager: ocp.CheckpointManager, state: State, about: dict) -> None:
         optimizer=ocp.args.StandardSave(optimizer),
         about=ocp.args.JsonSave(about),
     )
-    manager.save(int(state.step), args=args)
+    with _writing(manager.directory):
+        _check_room(manager.directory, (params, optimizer))
+        manager.save(int(state.step), args=args)
+
+
+def check(manager: ocp.CheckpointManager) -> None:
+    """Raises OSError if the checkpoint that is being written has failed so far."""
+    with _writing(manager.directory):
+        manager.check_for_errors()
+
+
+def wait(manager: ocp.CheckpointManager) -> None:
+    """Returns when the checkpoint that is being written is complete. Raises OSError if it fails."""
+    with _writing(manager.directory):
+        manager.wait_until_finished()
 
 
 def restore(manager: ocp.CheckpointManager, state: State) -> tuple[State, dict] | None:
@@ -157,6 +192,28 @@ def digest(params: pim.Params) -> str:
         sha.update(f"{jax.tree_util.keystr(path)}{array.shape}".encode())
         sha.update(array.tobytes())
     return sha.hexdigest()
+
+
+def _check_room(directory: Path, tree) -> None:
+    # Asked first, because orbax's threads print pages of tracebacks on a full disk.
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + _METADATA_BYTES
+    if (free := shutil.disk_usage(directory).free) < needed:
+        raise OSError(f"it needs {needed / 1e6:.1f} MB, and the disk has {free / 1e6:.1f} MB left")
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:  # of the devices or the other processes, not of the disk
+        raise
+    except Exception as error:  # orbax and tensorstore raise many kinds
+        complete = of_run(Path(directory).parent)
+        kept = f"the last complete one is of step {complete[-1].name}" if complete else "there is no complete one yet"
+        raise OSError(
+            f"a checkpoint cannot be written to {directory} ({_first_line(error)}); {kept}. "
+            "Make room or choose another --workdir, and run again to continue"
+        ) from error
 
 
 def _restore_params(checkpointer, path, model):
