@@ -1,26 +1,28 @@
 """Trains PIM: python train.py CONFIG --workdir W [--data DIR] [field=value ...]. Run again, it resumes.
 
-One jitted step runs on a mesh of all devices, parameters replicated and the batch sharded. The state after step s
-follows from
-the configuration, the data and s alone: a run that was stopped, in whatever way, continues to the same numbers.
+One jitted step runs on a mesh of all devices of all processes, parameters replicated and the batch sharded. The state
+after step s follows from the configuration, the data and s alone: a run that was stopped, in whatever way, continues to
+the same numbers. docs/pods.md tells how to run it on several hosts.
 """
 
 import argparse
-import contextlib
 import dataclasses
+import errno
+import functools
+import itertools
 import math
-import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 from pim_jax.data import bundled, pairs, prepare
 from pim_jax.spips.config import SpipsConfig
-from pim_jax.training import checkpoint
+from pim_jax.training import checkpoint, finite, hosts, watch
 from pim_jax.training import config as configuration
 from pim_jax.training import log as logging
 from pim_jax.training import step as training
@@ -28,18 +30,49 @@ from pim_jax.training.config import Config
 
 # What may change when a run resumes: none of these decides what a step computes.
 FREE_FIELDS = ("steps", "log_every", "save_every", "keep", "precision")
+PEERS = (
+    " (Another process may have ended, and its last lines say why. Start all of them again: they continue from the "
+    "last checkpoint.)"
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
-        config = configuration.override(configuration.load(args.config, (Config, SpipsConfig)), args.overrides)
+        hosts.join(args.coordinator, args.processes, args.process)
+    except ValueError as error:
+        return fail(2, error)
+    except RuntimeError as error:
+        return fail(1, f"the processes did not find each other: {error}")
+    try:
+        status = train(args)
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        hosts.leave_alone(fail(1, f"{who()}{reason}{PEERS if jax.process_count() > 1 else ''}"))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error = f"{args.workdir} is full; its checkpoints are intact: make room, and run again to continue"
+        hosts.leave_alone(fail(1, f"{who()}{error}"))
+    except KeyboardInterrupt:
+        hosts.leave_alone(fail(130, "interrupted, not saved; run again to continue from the last checkpoint"))
+    except Exception:
+        traceback.print_exc()
+        hosts.leave_alone(1)
+    hosts.leave()
+    return status
+
+
+def train(args: argparse.Namespace) -> int:
+    """Prepares and runs. What all processes know to be wrong is a status; what only this one knows is an exception."""
+    try:
+        config = hosts.together(lambda: configure(args))
         if isinstance(config, SpipsConfig):
             return train_spips(config, args)
-        data = args.data or bundled_data(args.workdir)
-        source = pairs.data_hash(data)
-    except (ImportError, ValueError, OSError) as error:
-        return fail(2, error)
+        data = args.data or hosts.together(lambda: bundled_data(args.workdir))
+        source = hosts.together(lambda: pairs.check(data, crop=config.patch))
+        hosts.same("the data", source)
+    except ValueError as error:
+        return fail_together(2, error)
 
     about = {
         "name": f"{Path(args.config).stem} of {args.workdir.name}",
@@ -55,16 +88,21 @@ def main(argv: list[str] | None = None) -> int:
         if stored := checkpoint.restore(manager, state):
             state, before = stored
             if difference := differs(before, about):
-                return fail(
+                return fail_together(
                     2, f"{args.workdir} holds a run with other settings ({difference}): choose another --workdir"
                 )
-        with logging.Log(args.workdir, step=int(state.step), steps=config.steps) as log:
-            devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-            log.say(f"{args.config}: step {int(state.step)} of {config.steps}, on {devices}")
+        feed = functools.partial(batches, config, data, training.batched(mesh))
+        try:
+            hosts.together(lambda: feed(0))
+        except ValueError as error:
+            return fail_together(2, error)
+        first = jax.process_index() == 0
+        with logging.Log(args.workdir, step=int(state.step), steps=config.steps, writes=first) as log:
+            log.say(f"{args.config}: step {int(state.step)} of {config.steps}, on {devices()}")
             try:
-                stop = run(config, mesh, state, data, manager, about, log)
+                stop = run(config, mesh, state, feed, manager, about, log, args.stall)
             except FloatingPointError as error:
-                return fail(1, error)
+                return fail_together(1, error)
             log.say(stop)
     return 0
 
@@ -74,108 +112,136 @@ def train_spips(config: SpipsConfig, args: argparse.Namespace) -> int:
     from pim_jax.spips import command
 
     name = f"{Path(args.config).stem} of {args.workdir.name}"
-    command.run(config, name=name, workdir=args.workdir, data=args.data, commit=commit())
+    try:
+        command.run(config, name=name, workdir=args.workdir, data=args.data, commit=commit())
+    except (ImportError, OSError, ValueError) as error:
+        return fail(2, error)
     return 0
 
 
-def run(config: Config, mesh, state, data, manager, about: dict, log: logging.Log) -> str:
+def run(config: Config, mesh, state, feed, manager, about: dict, log: logging.Log, stall: float) -> str:
     """The loop. Returns why it ended, in words."""
-    train_step = training.make(config, mesh)
-    batches = iter(
-        pairs.pairs(
-            data,
-            batch=config.batch,
-            crop=config.patch,
-            seed=config.seed,
-            start=int(state.step),
-            process=jax.process_index(),
-            processes=jax.process_count(),
-        )
-    )
-    sharding = training.batched(mesh)
-    done, saved = int(state.step), int(state.step)
+    done = saved = int(state.step)
+    incoming = feed(done)
+    good = copy(state)  # of the last step whose metrics were seen to be finite
     pending, waited, since = [], 0.0, time.perf_counter()
-    with caught_signals() as caught:
-        while done < config.steps and not caught:
+    with watch.caught_signals() as caught, watch.stalls(stall) as alive:
+        agreement = hosts.Agreement(training.make(config, mesh), mesh, wish=lambda: bool(caught))
+        while True:
+            finished = done == config.steps
+            stop = finished or agreement.stop()
+            save = done > saved and (stop or done % config.save_every == 0)
+            if pending and (save or stop or done % config.log_every == 0):
+                rows = [{name: float(value) for name, value in row.items()} for row in jax.device_get(pending)]
+                check_finite(rows, config, mesh, good, feed)
+                elapsed = time.perf_counter() - since
+                rates = {
+                    "pairs_per_second": len(rows) * config.batch / elapsed,
+                    "seconds_per_step": elapsed / len(rows),
+                    "waiting": waited / elapsed,
+                }
+                log.write(done, average(rows) | rates | watch.memory())
+                checkpoint.check(manager)
+                good = copy(state)
+                pending, waited, since = [], 0.0, time.perf_counter()
+            if save:
+                checkpoint.save(manager, state, about | {"step": done})
+                saved = done
+            if stop:
+                checkpoint.wait(manager)
+                break
             before = time.perf_counter()
-            batch = jax.make_array_from_process_local_data(sharding, next(batches))
+            batch = next(incoming)
             waited += time.perf_counter() - before
-            state, metrics = train_step(state, batch)
+            state, metrics = agreement.step(state, batch)
             pending.append(metrics)
             done += 1
             log.advance()
-            last = done == config.steps or bool(caught)
-            if last or done % config.log_every == 0 or done % config.save_every == 0:
-                rows = finite(jax.device_get(pending), done)
-                elapsed = time.perf_counter() - since
-                rates = {"pairs_per_second": len(rows) * config.batch / elapsed, "waiting": waited / elapsed}
-                log.write(done, average(rows) | rates)
-                pending, waited, since = [], 0.0, time.perf_counter()
-            if last or done % config.save_every == 0:
-                checkpoint.save(manager, state, about | {"step": done})
-                saved = done
-    if caught:
-        if saved < done:
-            finite(jax.device_get(pending), done)
-            checkpoint.save(manager, state, about | {"step": done})
-        return f"stopped by {caught[0]} at step {done} of {config.steps}, saved; run again to continue"
-    return f"finished at step {done}"
+            alive()
+    if finished:
+        return f"finished at step {done}"
+    reason = caught[0] if caught else "a signal to another process"
+    return f"stopped by {reason} at step {done} of {config.steps}, saved; run again to continue"
 
 
-def finite(metrics: list[dict], done: int) -> list[dict]:
-    """Returns the metrics of the steps up to `done` as floats; nothing is saved after one that is not finite."""
-    for index, row in enumerate(metrics):
-        if not all(np.isfinite(value) for value in row.values()):
-            step = done - len(metrics) + index + 1
-            values = ", ".join(f"{name} {float(value):.4g}" for name, value in row.items())
-            raise FloatingPointError(
-                f"step {step} is not finite ({values}); the last checkpoint is from before it. "
-                "Lower learning_rate, or look at the data"
-            )
-    return [{name: float(value) for name, value in row.items()} for row in metrics]
+def batches(config: Config, data: Path, sharding, start: int):
+    """The global batches of steps `start`, `start + 1`, ..., of which each process reads its own part."""
+    mine = pairs.pairs(
+        data,
+        batch=config.batch,
+        crop=config.patch,
+        seed=config.seed,
+        start=start,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+    )
+    return (jax.make_array_from_process_local_data(sharding, batch) for batch in mine)
+
+
+def check_finite(rows: list[dict], config: Config, mesh, good: training.State, feed) -> None:
+    """Raises FloatingPointError for the first step that is not finite, so that nothing is saved after it.
+
+    Args:
+      rows: metrics of the steps after `good`.
+      good: a state, to repeat these steps from: the state before the failing one is no longer there.
+    """
+    bad = next((i for i, row in enumerate(rows) if not all(map(math.isfinite, row.values()))), None)
+    if bad is None:
+        return
+    done = int(good.step)
+    values = ", ".join(f"{name} {value:.4g}" for name, value in rows[bad].items())
+    train_step = training.make(config, mesh)
+    *before, batch = itertools.islice(feed(done), bad + 1)
+    for earlier in before:
+        good, _ = train_step(good, earlier)
+    raise FloatingPointError(
+        f"step {done + bad + 1} is not finite ({values}); first not finite: {finite.first(config, mesh, good, batch)}; "
+        "the last checkpoint is from before it. Lower learning_rate, or look at the data"
+    )
+
+
+def copy(state: training.State) -> training.State:
+    return jax.tree.map(jnp.copy, state)
 
 
 def average(rows: list[dict]) -> dict[str, float]:
     return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
-@contextlib.contextmanager
-def caught_signals():
-    """A list that the first SIGINT or SIGTERM joins by name; a second one of the kind acts as usual."""
-    caught: list[str] = []
-    previous = {}
-
-    def catch(number, frame):
-        caught.append(signal.Signals(number).name)
-        signal.signal(number, previous[number])
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, catch)
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def differs(before: dict, now: dict) -> str:
     """Names what a stored run and this one do not share, or returns an empty string."""
-    old, new = before["training"], now["training"]
+    try:
+        old = configuration.to_json(configuration.from_json(Config, before["training"]))
+    except ValueError as error:
+        return str(error)
+    new = now["training"]
     fields = [f"{f}: {old.get(f)} there, {new[f]} here" for f in new if f not in FREE_FIELDS and old.get(f) != new[f]]
     if before["data"] != now["data"]:
         fields.append("the data")
     return "; ".join(fields)
 
 
+def configure(args: argparse.Namespace) -> Config | SpipsConfig:
+    config = configuration.override(configuration.load(args.config, (Config, SpipsConfig)), args.overrides)
+    if isinstance(config, Config) and config.batch % jax.device_count():
+        raise ValueError(f"batch={config.batch} must be a multiple of the number of devices, {jax.device_count()}")
+    return config
+
+
 def bundled_data(workdir: Path) -> Path:
     """Prepares the clip in the package: enough to see training run, far too little for a metric."""
     data = workdir / "data"
-    if not data.exists():
+    if jax.process_index() == 0 and not data.exists():
         print("no --data: training on the bundled clip, one second of video")
         with bundled.clip() as clip:
             if status := prepare.main([str(clip), "--out", str(data)]):
                 raise ValueError(f"the bundled clip could not be prepared (status {status})")
     return data
+
+
+def devices() -> str:
+    found = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    return found if jax.process_count() == 1 else f"{found} of {jax.process_count()} processes"
 
 
 def commit() -> str | None:
@@ -195,13 +261,33 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, help="a folder that python -m pim_jax.prepare wrote; default: the bundled clip"
     )
+    parser.add_argument(
+        "--stall",
+        type=float,
+        default=10,
+        metavar="MINUTES",
+        help="without a step, after which it prints where it is; 0: never",
+    )
+    several = parser.add_argument_group("several processes", "only where neither Slurm, Open MPI nor a TPU pod says so")
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0: a free port that all can reach")
+    several.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    several.add_argument("--process", type=int, metavar="I", help="which this is, from 0")
     parser.add_argument("overrides", nargs="*", metavar="field=value", help="changes to the configuration: batch=16")
     return parser.parse_intermixed_args(argv)
 
 
 def fail(status: int, error) -> int:
-    print(f"train.py: {error}", file=sys.stderr)
+    print(f"train.py: {' '.join(str(error).split())}", file=sys.stderr)
     return status
+
+
+def fail_together(status: int, error) -> int:
+    """Every process fails for the same reason, and one says it."""
+    return fail(status, error) if jax.process_index() == 0 else status
+
+
+def who() -> str:
+    return f"process {jax.process_index()}: " if jax.process_count() > 1 else ""
 
 
 if __name__ == "__main__":

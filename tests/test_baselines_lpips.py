@@ -14,8 +14,11 @@ import pytest
 from scipy.signal import correlate
 
 from pim_jax.evaluation.baselines import lpips, lpips_weights
+from pim_jax.model.classifiers import Network
 
-TINY = lpips.Network("tiny", stride=2, paddings=(2, 1), pool=3, pooled=(1,), compared=(0, 1), smallest=8)
+TINY = Network(
+    "tiny", supports=(5, 3), units=(4, 6), stride=2, paddings=(2, 1), pool=3, pooled=(1,), compared=(0, 1), smallest=8
+)
 
 
 @pytest.fixture

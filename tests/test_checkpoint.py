@@ -1,10 +1,14 @@
 """Weights and states come back as they were saved; damaged folders are clear errors."""
 
+import json
+import os
+import pickle
 import shutil
 
 import jax
 import numpy as np
 import pytest
+import tensorstore
 
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
@@ -66,6 +70,92 @@ def test_a_working_directory_gives_its_newest_weights_and_keeps_few(tmp_path, pa
             checkpoint.save(manager, state._replace(step=state.step + step, params=newer), ABOUT)
     assert sorted(entry.name for entry in (tmp_path / "checkpoints").iterdir()) == ["10", "2"]
     assert_equal(checkpoint.load_weights(tmp_path).params, jax.tree.map(lambda leaf: leaf + 10, params))
+
+
+def test_a_planted_pickle_is_never_run(tmp_path, params):
+    class Bomb:
+        def __reduce__(self):
+            return (os.system, (f"touch {tmp_path}/ran",))
+
+    bomb = pickle.dumps(Bomb())
+    good = tmp_path / "good"
+    checkpoint.save_weights(good, CONFIG.model, params, name="small")
+    for file in ("evil.pkl", "params/evil.npy", "about/evil.pkl"):
+        (good / file).write_bytes(bomb)
+    assert_equal(checkpoint.load_weights(good).params, params)
+    (good / "params" / "checkpoint").touch()  # the place of a format that is not ours
+    for number, file in enumerate(file for file in sorted(good.rglob("*")) if file.is_file()):
+        copy = tmp_path / f"{number}"
+        shutil.copytree(good, copy)
+        (copy / file.relative_to(good)).write_bytes(bomb)
+        try:
+            checkpoint.load_weights(copy)
+        except ValueError as error:
+            assert "cannot be read" in str(error) and "\n" not in str(error)
+    assert not (tmp_path / "ran").exists()
+    pickle.loads(bomb)
+    assert (tmp_path / "ran").exists(), "the pickle would have run"
+
+
+def claim(directory, **changes):
+    """Rewrites what the header of one stored array claims."""
+    store = tensorstore.KvStore.open({"driver": "ocdbt", "base": f"file://{directory}/params/"}).result()
+    key = next(key for key in sorted(store.list().result()) if key.endswith(b"conv0.kernel/.zarray"))
+    header = json.loads(store.read(key).result().value)
+    store.write(key, json.dumps(header | changes).encode()).result()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": [5, 5, 3, 10**12]}, "not float32"),
+        ({"chunks": [5, 5, 3, 10**9]}, "chunks of"),
+        ({"dtype": "<f8"}, "is float64"),
+    ],
+)
+def test_arrays_that_claim_another_size_are_refused_unread(tmp_path, params, changes, message):
+    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="small")
+    claim(tmp_path / "w", **changes)
+    with pytest.raises(ValueError, match=message):
+        checkpoint.load_weights(tmp_path / "w")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"scales": 10**18, "pyramid": "steerable"}}, "layers; at most"),
+        ({"model": {"layers": 10**18}}, "layers; at most"),
+        ({"model": {"widths": [10**6, 10**6]}}, "numbers; at most"),
+        ({"model": {"widths": "many"}}, "cannot be read"),
+        ({"model": {"scales": None}}, "cannot be read"),
+        ({"name": "two\nlines"}, "no text of one line"),
+        ({"name": 3}, "no text of one line"),
+        ({"note": "x" * 2**20}, "bytes; at most"),
+    ],
+)
+def test_weights_that_claim_too_much_are_refused(tmp_path, params, changes, message):
+    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="small")
+    file = tmp_path / "w" / "about" / "metadata"
+    about = json.loads(file.read_text())
+    file.write_text(json.dumps(about | changes | {"model": about["model"] | changes.get("model", {})}))
+    with pytest.raises(ValueError, match=message):
+        checkpoint.load_weights(tmp_path / "w")
+
+
+@pytest.mark.parametrize("content", ["", "[" * 100_000, "[]", "{}"])
+def test_about_that_tells_nothing_is_refused(tmp_path, params, content):
+    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="small")
+    (tmp_path / "w" / "about" / "metadata").write_text(content)
+    with pytest.raises(ValueError, match="cannot be read"):
+        checkpoint.load_weights(tmp_path / "w")
+
+
+def test_a_pipe_among_the_files_is_refused_and_not_waited_for(tmp_path, params):
+    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="small")
+    (tmp_path / "w" / "about" / "metadata").unlink()
+    os.mkfifo(tmp_path / "w" / "about" / "metadata")
+    with pytest.raises(ValueError, match="not a plain file"):
+        checkpoint.load_weights(tmp_path / "w")
 
 
 def test_missing_and_foreign_folders_are_clear_errors(tmp_path):

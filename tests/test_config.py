@@ -35,6 +35,20 @@ def test_round_trips_through_json():
     assert configuration.from_json(Config, configuration.to_json(config)) == config
 
 
+def test_fields_that_an_older_version_did_not_write_have_their_defaults():
+    config = Config(model=ModelConfig(widths=(4, 3)), batch=3)
+    stored = configuration.to_json(config)
+    del stored["noise"], stored["model"]["network"], stored["model"]["hidden"]
+    assert configuration.from_json(Config, stored) == config
+
+
+def test_fields_of_a_newer_version_are_refused():
+    stored = configuration.to_json(Config())
+    stored["model"]["depth"] = 3
+    with pytest.raises(ValueError, match="newer version of pim_jax: it has depth"):
+        configuration.from_json(Config, stored)
+
+
 def test_overrides_keep_types():
     config = configuration.override(
         Config(),

@@ -347,6 +347,16 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
         images.size(tmp_path / "a.png")
 
 
+def test_a_header_that_claims_more_than_the_bytes_can_hold_is_refused(tmp_path):
+    deep_png(tmp_path / "a.png", DEEP[..., :3])
+    content = (tmp_path / "a.png").read_bytes()
+    taller = chunk(b"IHDR", content[16:20] + struct.pack(">I", 4_000_000) + content[24:29])
+    (tmp_path / "a.png").write_bytes(content[:8] + taller + content[33:])
+    assert "more pixels than its bytes can hold" in refusal(tmp_path / "a.png")
+    Image.new("1", (10000, 9000)).save(tmp_path / "black.png", optimize=True)  # as small as an honest one can be
+    assert images.size(tmp_path / "black.png") == (9000, 10000)
+
+
 def test_the_limit_holds_where_pillow_has_none(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     (tmp_path / "a.ppm").write_bytes(b"P5 20000 20000 255\n")
@@ -369,6 +379,14 @@ def test_a_playlist_behind_a_deep_header_is_not_followed(tmp_path):
     (tmp_path / "a.txt").write_text("ffconcat version 1.0\nfile b.png\n")
     with pytest.raises(av.error.FFmpegError):
         images._first_frame(tmp_path / "a.txt")
+
+
+def test_the_limit_holds_for_the_decoder_of_deep_files_too(tmp_path, monkeypatch):
+    """A file may be made so that Pillow and FFmpeg find different sizes in it."""
+    deep_png(tmp_path / "a.png", DEEP[..., :3])
+    monkeypatch.setattr(images, "MAX_PIXELS", 24 * 36 - 1)
+    with pytest.raises(av.error.FFmpegError):
+        images._first_frame(tmp_path / "a.png")
 
 
 def test_a_large_photograph_is_read_without_a_warning(tmp_path, recwarn):

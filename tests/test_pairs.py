@@ -1,14 +1,15 @@
 """The training input, from frames whose pixels say where they are: red is x, green is y, blue is the frame's number."""
 
 import json
+import shutil
 from itertools import islice
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pim_jax.data import prepare
-from pim_jax.data.pairs import data_hash, pairs
+from pim_jax.data import prepare, records
+from pim_jax.data.pairs import check, data_hash, pairs
 
 WIDTHS, FRAMES = (160, 200, 256), 30
 PAIRS = len(WIDTHS) * FRAMES // 2
@@ -168,3 +169,72 @@ def test_other_folders_are_refused_with_the_command_that_makes_a_training_set(tm
     (tmp_path / "settings.json").write_text(json.dumps({"some": "other program's"}))
     with pytest.raises(FileNotFoundError, match=r"is not a training set"):
         pairs(tmp_path, batch=8)
+
+
+def rewritten(change):
+    """A damage that changes the text of a file."""
+    return lambda path: path.write_text(change(path.read_text()))
+
+
+def shorter(path):
+    """Fewer records than were written."""
+    kept = list(records.read_file(path, PAIRS))[:-1]
+    records.write_file(path, kept)
+
+
+SHARD = "frame_pairs-train.array_record-00000-of-00001"
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        (SHARD, lambda path: path.unlink(), "is missing or broken off"),
+        (SHARD, lambda path: path.write_bytes(b""), "is missing or broken off"),
+        (SHARD, lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "broken off"),
+        (SHARD, shorter, f"holds {PAIRS - 1} records, not {PAIRS}"),
+        ("dataset_info.json", lambda path: path.unlink(), "does not say what the shards are"),
+        ("dataset_info.json", rewritten(lambda text: text[:50]), "does not say what the shards are"),
+        ("dataset_info.json", rewritten(lambda text: text.replace(f'"{PAIRS}"', '"-1"')), "does not say"),
+        ("manifest.jsonl", lambda path: path.unlink(), "cannot be read"),
+        ("manifest.jsonl", rewritten(lambda text: text.replace('"pairs": 15', '"pairs": 14')), "is not the one"),
+        ("manifest.jsonl", rewritten(lambda text: "".join(text.splitlines(True)[:-1])), "is not the one"),
+        ("settings.json", rewritten(lambda text: text[:20]), "is not JSON"),
+        ("settings.json", rewritten(lambda text: text.replace('"seed": 0', '"seed": 1')), "is not the one"),
+    ],
+)
+def test_damage_that_shows_at_the_start_is_named(directory, tmp_path, name, damage, message):
+    assert check(directory, crop=64) == data_hash(directory)
+    shutil.copytree(directory, tmp_path / "data")
+    damage(tmp_path / "data" / name)
+    with pytest.raises(records.Damaged, match=message) as caught:
+        check(tmp_path / "data", crop=64)
+    assert name in str(caught.value) and "copy" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("threads", [0, 4])
+@pytest.mark.parametrize("content", [b"garbage", b"", records.encode(np.zeros((2, 9, 8, 3), np.uint8))])
+def test_damage_in_a_record_arrives_from_the_threads_that_read(directory, tmp_path, threads, content):
+    shutil.copytree(directory, tmp_path / "data")
+    records.write_file(tmp_path / "data" / SHARD, [content] * PAIRS)
+    with pytest.raises(records.Damaged, match="a record"):
+        next(pairs(tmp_path / "data", batch=8, threads=threads))
+
+
+def test_flipped_bytes_in_a_shard_are_found_and_the_record_named(directory, tmp_path):
+    shutil.copytree(directory, tmp_path / "data")
+    shard = tmp_path / "data" / SHARD
+    content = bytearray(shard.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 1000] = bytes(byte ^ 0xFF for byte in content[middle : middle + 1000])
+    shard.write_bytes(content)
+    with pytest.raises(records.Damaged, match=r"has a damaged record, number \d+"):
+        batches(tmp_path / "data", PAIRS, batch=1)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 4, 3), (2, 4, 4, 4), (2, 4, 4), (2, 2**40, 4, 3)])
+def test_a_record_of_another_shape_is_no_pair(shape):
+    example = records.tf_example_pb2.Example()
+    example.features.feature["frames/value"].bytes_list.value.append(bytes(np.prod(shape) if max(shape) < 99 else 9))
+    example.features.feature["frames/shape"].int64_list.value.extend(shape)
+    with pytest.raises(records.Damaged):
+        records.decode(example.SerializeToString())

@@ -14,6 +14,7 @@ from pim_jax.model.pim import ModelConfig
 
 SMALL = ModelConfig(widths=(8, 6, 3))
 PYRAMIDS = [SMALL, *(dataclasses.replace(SMALL, pyramid=kind) for kind in ("laplacian", "none"))]
+ALEXNET, VGG16 = (ModelConfig(pyramid="none", network=network, hidden=True) for network in ("alexnet", "vgg16"))
 
 
 def official(golden_folder, name):
@@ -68,7 +69,7 @@ def test_two_bands_equal_the_official_ones():
         assert_close(marginal[band].logits, stored[f"logits{band}"])
 
 
-@pytest.mark.parametrize("config", PYRAMIDS, ids=lambda config: config.pyramid)
+@pytest.mark.parametrize("config", [*PYRAMIDS, ALEXNET], ids=lambda config: f"{config.network} {config.pyramid}")
 @pytest.mark.parametrize("size", [(64, 64), (51, 70)])
 def test_windows_are_cut_out_of_whole_bands(config, size):
     params, image = pim.init(config, jax.random.key(0)), jax.random.uniform(jax.random.key(1), (1, *size, 3))
@@ -96,13 +97,74 @@ def test_windows_are_aligned_across_scales(config):
     assert len(points) == 1
 
 
+@pytest.mark.parametrize("config", [ALEXNET, VGG16], ids=lambda config: config.network)
+def test_windows_of_layers_are_aligned_to_half_a_sample(config):
+    """Pooling by 2 puts a sample between two of the layer before."""
+    points = [
+        (grid.stride * (span[0] + 4) + grid.offset, grid.stride)
+        for (span, _), grid in zip(pim.centres(config, layers(config, 256), 8), config.grids, strict=True)
+    ]
+    assert all(abs(point - points[0][0]) <= stride / 2 for point, stride in points)
+
+
 @pytest.mark.parametrize(
-    "options", [{"pyramid": "wavelet"}, {"orientations": 3}, {"widths": ()}, {"mixtures": 0}, {"head": "tail"}], ids=str
+    ("config", "channels", "sizes"),
+    [(ALEXNET, (256, 256, 384, 192, 64), (3, 3, 3, 7, 15)), (VGG16, (512, 512, 256, 128, 64), (4, 8, 16, 32, 64))],
+    ids=lambda value: getattr(value, "network", None),
+)
+def test_hidden_bands_are_the_layers_that_lpips_compares_and_the_output_is_the_last(config, channels, sizes):
+    for one, bands in ((config, 5), (dataclasses.replace(config, hidden=False), 1)):
+        found = layers(one, 64)
+        assert one.channels == tuple(layer.shape[3] for layer in found) == channels[:bands]
+        assert tuple(layer.shape[1] for layer in found) == sizes[:bands]
+        assert len(one.grids) == bands
+        marginal = jax.eval_shape(lambda p, f, one=one: pim.marginal(one, p, f), pim.shapes(one), found)
+        assert [m.means.shape[1:3] for m in marginal] == [layer.shape[1:3] for layer in found]
+
+
+@pytest.mark.parametrize("config", [ALEXNET, VGG16], ids=lambda config: config.network)
+def test_smallest_size_leaves_one_sample_in_the_last_layer(config):
+    assert [layers(config, config.smallest_size - less)[0].shape[1] for less in (0, 1)] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "config", [ALEXNET, pytest.param(VGG16, marks=pytest.mark.slow)], ids=lambda config: config.network
+)
+def test_fresh_activations_keep_their_scale_through_the_layers(config):
+    params = pim.init(config, jax.random.key(0))
+    image = jax.random.uniform(jax.random.key(1), (1, 8, 8, 3)).repeat(8, 1).repeat(8, 2)
+    for layer in jax.jit(lambda params, image: pim.features(config, params, image))(params, image):
+        assert 0.1 < float(layer.std()) < 2
+
+
+def test_classifiers_have_no_pyramid():
+    with pytest.raises(ValueError, match="must be none for the network vgg16, not 'steerable'"):
+        ModelConfig(network="vgg16")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pyramid": "wavelet"},
+        {"orientations": 3},
+        {"widths": ()},
+        {"mixtures": 0},
+        {"head": "tail"},
+        {"network": "resnet"},
+        {"hidden": True},
+    ],
+    ids=str,
 )
 def test_impossible_models_are_refused(options):
     (field,) = options
     with pytest.raises(ValueError, match=f"model.{field} must be"):
         ModelConfig(**options)
+
+
+def layers(config, side):
+    """Shapes of the features of an image."""
+    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return jax.eval_shape(lambda params, image: pim.features(config, params, image), pim.shapes(config), image)
 
 
 def assert_close(found, wanted, tolerance=1e-4):

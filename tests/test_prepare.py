@@ -303,6 +303,37 @@ def test_shots_before_damage_are_kept_and_the_damage_is_reported(tmp_path):
     assert "truncated" in skipped(tmp_path / "out")[tmp_path.name]
 
 
+def test_a_playlist_is_not_followed_to_other_files(tmp_path):
+    encode(tmp_path / "b.mp4", panning(30, seed=16))
+    (tmp_path / "a.mp4").write_text("ffconcat version 1.0\nfile b.mp4\n")
+    with pytest.raises(Unreadable, match="playlists"):
+        shots_of(tmp_path / "a.mp4")
+
+
+def test_a_program_among_the_frames_is_not_run(tmp_path):
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 200 200\n(run) print\n")
+    with pytest.raises(Unreadable, match=r"0\.png cannot be read as an image: cannot identify"):
+        shots_of(tmp_path)
+
+
+def test_frames_of_too_many_pixels_or_of_no_usual_shape_are_refused(tmp_path):
+    for size, message in (((20000, 20000), "most that is read"), ((128, 2100), "no shape of a video")):
+        folder = tmp_path / str(size[1])
+        folder.mkdir()
+        for number in range(2):
+            Image.new("1", size).save(folder / f"{number}.png")
+        with pytest.raises(Unreadable, match=message) as caught:
+            shots_of(folder)
+        assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_video_of_too_many_pixels_is_refused_by_its_header(tmp_path, monkeypatch):
+    monkeypatch.setattr("pim_jax.data.shots.MAX_PIXELS", WIDTH * HEIGHT - 1)
+    with pytest.raises(Unreadable, match="320x192 are more than 61,439 pixels"):
+        shots_of(encode(tmp_path / "a.mp4", panning(3, seed=17)))
+
+
 def test_deep_frames_are_refused_rather_than_clipped(tmp_path):
     for number in range(2):
         Image.fromarray(np.full((128, 128), 1000 * number, np.uint16)).save(tmp_path / f"{number}.png")

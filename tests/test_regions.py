@@ -94,6 +94,18 @@ def test_regions_cover_every_band(name):
                 assert span.kept <= span.context <= span.region <= span.length <= count * span.kept
 
 
+def test_images_of_a_classifier_are_not_cut():
+    config = ModelConfig(pyramid="none", network="alexnet", hidden=True)
+    pim, (x, y) = metric.from_params(config, networks.init(config, jax.random.key(0))), images((75, 98))
+    assert regions.plan(config, (75, 98), 1).counts == (1, 1)
+    wanted = pim.between(pim.embed(x), pim.embed(y))
+    assert float(wanted[0]) > 0
+    np.testing.assert_allclose(pim.distance(x, y), wanted, rtol=1e-5)
+    found = pim.distance_map(x, y)
+    assert found.shape == (1, 75, 98)
+    np.testing.assert_allclose(found.mean((1, 2)), wanted, rtol=1e-5)
+
+
 def test_more_images_make_smaller_regions(monkeypatch):
     monkeypatch.setattr(regions, "KEPT", 256)
     one, four = (regions.plan(STEERABLE, (2160, 3840), batch) for batch in (1, 4))

@@ -43,8 +43,9 @@ def test_the_weights_of_a_run_load_under_their_new_name(run, tmp_path, capsys):
     assert [path.name for path in (tmp_path / "weights").iterdir()] == ["pim-x"]
 
 
-def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, frame_pairs):
-    model = ModelConfig(pyramid="none", widths=(4, 3), dimensions=3)
+@pytest.mark.parametrize("mixtures", [1, 2])
+def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, frame_pairs, mixtures):
+    model = ModelConfig(pyramid="none", widths=(4, 3), dimensions=3, mixtures=mixtures)
     params = pim.init(model, jax.random.key(0))
     checkpoint.save_weights(tmp_path / "run", model, params, name="of a run", training={"steps": 7})
     assert release.main([str(tmp_path / "run"), str(tmp_path / "white"), "--whiten", str(frame_pairs)]) == 0
@@ -56,11 +57,11 @@ def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, frame_pairs):
     np.testing.assert_allclose(np.linalg.eigvalsh(after), values / (values + 0.001 * values.mean()), rtol=1e-3)
 
 
-def test_weights_without_a_closed_form_are_not_whitened(tmp_path, frame_pairs, capsys):
-    model = ModelConfig(pyramid="none", widths=(4, 3), mixtures=2)
+def test_weights_without_a_last_linear_layer_are_not_whitened(tmp_path, frame_pairs, capsys):
+    model = ModelConfig(pyramid="none", widths=(4, 3), head="released")
     checkpoint.save_weights(tmp_path / "run", model, pim.init(model, jax.random.key(0)), name="of a run", training={})
     assert release.main([str(tmp_path / "run"), str(tmp_path / "out"), "--whiten", str(frame_pairs)]) == 2
-    assert "only models with mixtures=1" in capsys.readouterr().err
+    assert "only models with head='paper'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

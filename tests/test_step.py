@@ -51,6 +51,16 @@ def test_eight_devices_compute_what_one_does(contrast):
 @pytest.mark.parametrize("pyramid", ["steerable", "laplacian", "none"])
 def test_cropped_frontend_gives_the_loss_and_gradients_of_whole_bands(pyramid):
     config = dataclasses.replace(SMALL, model=dataclasses.replace(MODEL, pyramid=pyramid, scales=2))
+    assert_cropping_changes_nothing(config)
+
+
+@pytest.mark.slow
+def test_cropped_layers_of_a_classifier_give_the_loss_and_gradients_of_whole_ones():
+    model = ModelConfig(pyramid="none", network="alexnet", hidden=True, mixtures=2)
+    assert_cropping_changes_nothing(dataclasses.replace(SMALL, model=model))
+
+
+def assert_cropping_changes_nothing(config):
     cropped, whole = (loss_and_gradients(config, pairs(2), crop=crop) for crop in (True, False))
     # Whole bands are large enough for minimal filtering, whose rounding is about 1e-5 of a feature.
     for name in whole[0]:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,8 +52,8 @@ def train(one_device):
 
 
 def numbers(workdir):
-    """What a run computed, step by step, without what depends on the clock."""
-    clock = {"pairs_per_second", "waiting"}
+    """What a run computed, step by step, without what depends on the machine."""
+    clock = {"pairs_per_second", "seconds_per_step", "waiting", "memory_gb"}
     return [{name: value for name, value in row.items() if name not in clock} for row in log.read(workdir)]
 
 
@@ -68,7 +69,8 @@ def finished(train, data, tmp_path_factory):
 def test_logs_every_term_of_every_step(finished):
     rows = log.read(finished)
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
-    wanted = {"step", "loss", "I", "Rx", "Ry", "beta", "gradient_norm", "pairs_per_second", "waiting"}
+    wanted = {"step", "loss", "I", "Rx", "Ry", "beta", "gradient_norm"}
+    wanted |= {"pairs_per_second", "seconds_per_step", "waiting", "memory_gb"}
     assert all(set(row) == wanted for row in rows)
 
 
@@ -132,6 +134,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     done = train(tmp_path, data, "learning_rate=1e30", "save_every=1")
     assert done.returncode == 1
     assert "is not finite" in done.stderr and "Traceback" not in done.stderr
+    assert "first not finite: " in done.stderr and "when the step was repeated" not in done.stderr
     failed = int(done.stderr.split("step ")[1].split()[0])
     kept = [int(entry.name) for entry in (tmp_path / "checkpoints").iterdir()]
     assert max(kept, default=0) < failed
@@ -144,12 +147,34 @@ def test_other_settings_are_refused_in_a_used_directory(train, finished, data):
     assert "batch: 8 there, 16 here" in done.stderr and "--workdir" in done.stderr
 
 
+def test_a_training_set_that_lacks_a_shard_is_refused_at_the_start(train, data, tmp_path):
+    shutil.copytree(data, tmp_path / "data")
+    next((tmp_path / "data").glob("*array_record*")).unlink()
+    done = train(tmp_path / "w", tmp_path / "data")
+    assert done.returncode == 2 and not (tmp_path / "w").exists()
+    assert "is missing or broken off" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_damaged_record_ends_the_run_with_one_line(train, data, tmp_path):
+    shutil.copytree(data, tmp_path / "data")
+    shard = next((tmp_path / "data").glob("*array_record*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    done = train(tmp_path / "w", tmp_path / "data")
+    assert done.returncode == 1
+    assert "has a damaged record, number" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["configs/none.py"], "no configuration file"),
         (["configs/tiny.py", "batch=many"], "batch must be a whole number"),
         (["configs/tiny.py", "--data", "configs"], "configs is not a training set"),
+        (["configs/tiny.py", "batch=9"], "batch=9 must be a multiple of the number of devices, 8"),
+        (["configs/tiny.py", "--processes", "2"], "--coordinator, --processes and --process belong together"),
+        (["configs/tiny.py", "--coordinator", "a:1", "--processes", "2", "--process", "2"], "--process must be from 0"),
     ],
 )
 def test_mistakes_are_one_line_and_status_two(tmp_path, arguments, message):

@@ -35,6 +35,7 @@ FORMATS = (
 )  # fmt: skip
 MAX_PIXELS = 2**29 // 3  # half a gigabyte of 8-bit colour; Pillow's own limit, were it not for who changes that
 
+_DEFLATE_RATIO = 1032  # deflate, which PNG uses, makes at most so many bytes of one; a byte holds 8 pixels or fewer
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr", "CMYK", "I", "I;16", "I;16B"}
 _DEEP_DEMUXERS = "png_pipe,tiff_pipe,pgm_pipe,ppm_pipe,pam_pipe,j2k_pipe"  # FFmpeg's: none that opens other files
 _PROFILES = {"GRAY": "L", "RGB ": "RGB", "CMYK": "CMYK"}  # a profile's colour space: the mode it applies to
@@ -116,7 +117,7 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what spoils pixels is an error
             with Image.open(path, formats=FORMATS) as image:
-                _check_kind(image)
+                _check_kind(image, os.path.getsize(path))
                 yield image
     except FileNotFoundError:
         raise
@@ -124,9 +125,12 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         raise ValueError(f"{path} cannot be read as an image: {_reason(error)}") from error
 
 
-def _check_kind(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
+def _check_kind(image: Image.Image, file_size: int) -> None:
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
         raise Image.DecompressionBombError
+    if image.format == "PNG" and pixels > 8 * _DEFLATE_RATIO * file_size:  # Pillow would fill the rest with black
+        raise ValueError("its header claims more pixels than its bytes can hold")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # in a phone's MPO, the others are a preview or a gain map
         raise ValueError(f"it holds {frames} pictures; save the one you mean as a file of its own")
@@ -172,6 +176,8 @@ def _decode(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 def _first_frame(path) -> av.VideoFrame:
     # Without its name, in which FFmpeg would take a % or : for a pattern or a protocol.
     with av.open(io.BytesIO(Path(path).read_bytes()), options={"format_whitelist": _DEEP_DEMUXERS}) as container:
+        # FFmpeg may find another size in the file than Pillow did.
+        container.streams.video[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         return next(container.decode(video=0))
 
 

@@ -49,17 +49,13 @@ def pairs(
     Raises:
       ValueError: the arguments do not fit each other or the data; the message says how.
       FileNotFoundError: `directory` is not a training set.
+      records.Damaged: a file of it is missing or damaged, now or when a batch comes to it.
     """
-    smallest = _settings(directory)["heights"][0]
     if batch < 1 or processes < 1 or batch % processes:
         raise ValueError(f"batch={batch} must be a positive multiple of processes={processes}.")
     if not 0 <= process < processes:
         raise ValueError(f"process={process} must be from 0 to processes - 1 = {processes - 1}.")
-    if not 1 <= crop <= smallest:
-        raise ValueError(
-            f"crop={crop} must be from 1 to {smallest}, the smallest height of the frames in {directory}: choose a "
-            "smaller crop, or prepare the data with larger --heights."
-        )
+    _check_crop(directory, crop)
     if start < 0:
         raise ValueError(f"start={start} must not be negative.")
     if not 0 <= seed < 2**32:
@@ -80,6 +76,36 @@ def pairs(
     return iter(mine.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
 
 
+def check(directory: str | Path, *, crop: int) -> str:
+    """Checks that a training set is complete, as far as can be seen without reading every record.
+
+    Args:
+      directory: what `python -m pim_jax.prepare` wrote.
+      crop: as for `pairs`.
+
+    Returns:
+      its `data_hash`.
+
+    Raises:
+      FileNotFoundError: `directory` is not a training set.
+      ValueError: its frames are smaller than the crop.
+      records.Damaged: a file is missing or broken off, or the files do not belong together.
+    """
+    _check_crop(directory, crop)
+    settings, path = _settings(directory), Path(directory) / "manifest.jsonl"
+    try:
+        manifest = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise records.Damaged(f"{path} cannot be read ({error}): copy the training set again") from error
+    if records.data_hash(settings, manifest) != settings["data_hash"]:
+        raise records.Damaged(f"{path} is not the one that settings.json beside it belongs to: copy both again")
+    listed = sum(json.loads(line)["pairs"] for line in manifest.splitlines())  # as written: the hash is right
+    stored = len(records.open_dataset(Path(directory)))
+    if stored != listed:
+        raise records.Damaged(f"{path} lists {listed} pairs, but the records are {stored}: copy both again")
+    return settings["data_hash"]
+
+
 def data_hash(directory: str | Path) -> str:
     """The hash of a training set, for a training run to record and to compare when it resumes.
 
@@ -97,8 +123,11 @@ def data_hash(directory: str | Path) -> str:
 
 def _settings(directory: str | Path) -> dict:
     path = Path(directory) / "settings.json"
-    settings = json.loads(path.read_text()) if path.exists() else {}
-    if "data_hash" in settings:
+    try:
+        settings = json.loads(path.read_text()) if path.exists() else {}
+    except (ValueError, RecursionError) as error:
+        raise records.Damaged(f"{path} is not JSON ({error}): copy the training set again") from error
+    if isinstance(settings, dict) and {"data_hash", "heights"} <= settings.keys():
         return settings
     there = "it does not exist"
     if Path(directory).is_dir():
@@ -110,9 +139,20 @@ def _settings(directory: str | Path) -> dict:
     )
 
 
+def _check_crop(directory: str | Path, crop: int) -> None:
+    smallest = _settings(directory)["heights"][0]
+    if not 1 <= crop <= smallest:
+        raise ValueError(
+            f"crop={crop} must be from 1 to {smallest}, the smallest height of the frames in {directory}: choose a "
+            "smaller crop, or prepare the data with larger --heights."
+        )
+
+
 def _crop(frames: np.ndarray, crop: int, rng: np.random.Generator) -> np.ndarray:
     """[2, H, W, 3] -> [2, crop, crop, 3], the frames in random order."""
     _, height, width, _ = frames.shape
+    if min(height, width) < crop:
+        raise records.Damaged(f"a record has frames of {width}x{height}, smaller than its training set says")
     top, left, swap = rng.integers(height - crop + 1), rng.integers(width - crop + 1), rng.integers(2)
     window = frames[:, top : top + crop, left : left + crop]
     return window[::-1] if swap else window

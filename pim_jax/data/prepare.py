@@ -387,8 +387,7 @@ def _assemble(directory: Path, tasks: list[Task], summaries: list[dict], licence
             lines.append(json.dumps(line) + "\n")
             first_record += shot["pairs"]
     manifest = "".join(lines)
-    what_decides = {key: value for key, value in settings.items() if key != "pim_jax"}  # equal data, equal hash
-    data_hash = hashlib.sha256((json.dumps(what_decides, sort_keys=True) + manifest).encode()).hexdigest()
+    data_hash = records.data_hash(settings, manifest)
     (directory / "manifest.jsonl").write_text(manifest)
     (directory / "settings.json").write_text(json.dumps({**settings, "data_hash": data_hash}, indent=2) + "\n")
     (directory / "skipped.jsonl").write_text(

@@ -8,17 +8,23 @@ and neither side needs TensorFlow:
     tfds.builder_from_directory(directory).as_data_source("train")[0]["frames"]    # uint8 [2, H, W, 3]
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+from google.protobuf.message import DecodeError
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.proto import tf_example_pb2
 
 DATASET, VERSION, SPLIT = "frame_pairs", "1.0.0", "train"
 RECORDS_PER_SHARD = 2048  # about 450 MB at the paper's heights: few open files, and still quick to copy
+MAX_SHARDS = 100_000  # as many as the names of the files have digits for
 
 _FEATURES = tfds.features.FeaturesDict(
     {"frames": tfds.features.Tensor(shape=(2, None, None, 3), dtype=np.uint8, encoding="bytes")}
@@ -26,6 +32,10 @@ _FEATURES = tfds.features.FeaturesDict(
 _SERIALIZER = ExampleSerializer(_FEATURES.get_serialized_info())
 _UNCOMPRESSED = "group_size:1,uncompressed"
 _READ_BLOCK = 64
+
+
+class Damaged(OSError):
+    """A dataset that is incomplete, or whose bytes are not those that were written."""
 
 
 def encode(pair: np.ndarray) -> bytes:
@@ -55,14 +65,23 @@ def decode(record: bytes) -> np.ndarray:
     Returns:
       [2, H, W, 3] uint8, read-only.
 
+    Raises:
+      Damaged: the record holds something else.
+
     Example:
       >>> pair = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
       >>> bool((decode(encode(pair)) == pair).all())
       True
     """
-    features = tf_example_pb2.Example.FromString(record).features.feature
-    pixels = np.frombuffer(features["frames/value"].bytes_list.value[0], np.uint8)
-    return pixels.reshape(features["frames/shape"].int64_list.value)
+    try:
+        features = tf_example_pb2.Example.FromString(record).features.feature
+        pixels = np.frombuffer(features["frames/value"].bytes_list.value[0], np.uint8)
+        frames = pixels.reshape(features["frames/shape"].int64_list.value)
+    except (DecodeError, IndexError, ValueError) as error:
+        raise Damaged(f"a record is not a pair of frames: {error}") from error
+    if frames.ndim != 4 or frames.shape[0] != 2 or frames.shape[3] != 3:
+        raise Damaged(f"a record holds an array of shape {frames.shape}, not a pair of frames [2, H, W, 3]")
+    return frames
 
 
 def write_file(path: Path, records: Iterable[bytes]) -> None:
@@ -128,8 +147,7 @@ def write_dataset(directory: Path, records: Iterator[bytes], count: int) -> None
             yield record
 
     for shard, length in enumerate(lengths):
-        name = f"{DATASET}-{SPLIT}.array_record-{shard:05d}-of-{len(lengths):05d}"
-        write_file(directory / name, counted(length))
+        write_file(directory / _shard_name(shard, len(lengths)), counted(length))
     _write_metadata(directory, lengths, num_bytes)
 
 
@@ -150,14 +168,80 @@ def _write_metadata(directory: Path, shard_lengths: Sequence[int], num_bytes: in
     )
 
 
+def data_hash(settings: dict[str, Any], manifest: str) -> str:
+    """The hash that names a dataset: of what decided it, and of its manifest, which holds the hashes of the pixels.
+
+    Args:
+      settings: how the pairs were made, JSON values; the version of this package is left out, so that equal data has
+        an equal hash.
+      manifest: the text of `manifest.jsonl`.
+
+    Returns:
+      64 hexadecimal digits.
+    """
+    what_decides = {key: value for key, value in settings.items() if key not in ("pim_jax", "data_hash")}
+    return hashlib.sha256((json.dumps(what_decides, sort_keys=True) + manifest).encode()).hexdigest()
+
+
 def open_dataset(directory: Path) -> Sequence[bytes]:
     """Opens a dataset for random access.
+
+    The shards are opened by name and not through TFDS, which would import whatever module `features.json` names.
 
     Args:
       directory: what `write_dataset` filled.
 
     Returns:
-      A sequence of serialized records, for `decode`.
+      A sequence of serialized records, for `decode`. Reading a damaged one raises `Damaged`.
+
+    Raises:
+      Damaged: a shard is missing, broken off, or has another number of records than `dataset_info.json` says.
     """
-    builder = tfds.builder_from_directory(directory)
-    return builder.as_data_source(SPLIT, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
+    lengths = _shard_lengths(directory / "dataset_info.json")
+    shards = [directory / _shard_name(shard, len(lengths)) for shard in range(len(lengths))]
+    for shard, length in zip(shards, lengths, strict=True):
+        try:
+            count = len(ArrayRecordDataSource(str(shard)))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise Damaged(_complaint(shard, "is missing or broken off", error)) from error
+        if count != length:
+            raise Damaged(_complaint(shard, f"holds {count} records, not {length}", "see dataset_info.json"))
+    return _Records(directory, ArrayRecordDataSource([str(shard) for shard in shards]))
+
+
+class _Records(Sequence):
+    """An ArrayRecord source whose errors say which record of which dataset."""
+
+    def __init__(self, directory: Path, source: ArrayRecordDataSource):
+        self._directory, self._source = directory, source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> bytes:
+        if not 0 <= index < len(self):
+            raise IndexError(f"there is no record {index} among {len(self)}")
+        try:
+            return self._source[index]
+        except (OSError, RuntimeError) as error:
+            raise Damaged(_complaint(self._directory, f"has a damaged record, number {index}", error)) from error
+
+
+def _shard_lengths(info: Path) -> list[int]:
+    try:
+        (split,) = json.loads(info.read_text())["splits"]
+        lengths = [int(length) for length in split["shardLengths"]]
+        if not lengths or len(lengths) > MAX_SHARDS or min(lengths) < 1:
+            raise ValueError(f"it names {len(lengths)} shards")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(_complaint(info, "does not say what the shards are", error)) from error
+    return lengths
+
+
+def _shard_name(shard: int, shards: int) -> str:
+    return f"{DATASET}-{SPLIT}.array_record-{shard:05d}-of-{shards:05d}"
+
+
+def _complaint(path: Path, what: str, reason: Any) -> str:
+    reason = next(iter(str(reason).splitlines()), type(reason).__name__)
+    return f"{path} {what} ({reason}): copy the training set again, or prepare it again"

@@ -15,8 +15,19 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
+from pim_jax.data import images
+
 FRAME_RATE = 30  # PIM's pairs are 1/30 s apart
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED of FFmpeg, for which PyAV has no name
+
+# A file may come from anyone. FFmpeg's formats for videos, none of which opens other files, as playlists do; the most
+# pixels of a frame, twice those of 8K; and the most that a frame's long side may be of its short one.
+_DEMUXERS = (
+    "3gp,apng,asf,av1,avi,avs2,avs3,cavsvideo,dirac,dv,evc,flv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,"
+    "mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,swf,vc1,vvc,webm,wtv,yuv4mpegpipe"
+)
+MAX_PIXELS = 2**26
+MAX_ASPECT = 16
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -152,10 +163,12 @@ def _read_frames(path: Path) -> Iterator[Frame]:
 
 
 def _read_video(path: Path) -> Iterator[tuple[Image.Image, float, float]]:
-    with av.open(str(path)) as container:
+    with _open(path) as container:
         if not container.streams.video:
             raise ValueError("no video stream")
         stream = container.streams.video[0]
+        _check_pixels(stream.width, stream.height)
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # the frames may be larger than the header says
         fps = float(stream.average_rate or stream.guessed_rate or FRAME_RATE)
         step = max(1, round(fps / FRAME_RATE))
         for index, frame in enumerate(container.decode(stream)):
@@ -168,12 +181,29 @@ def _read_video(path: Path) -> Iterator[tuple[Image.Image, float, float]]:
                 yield Image.fromarray(np.ascontiguousarray(upright)), time, fps
 
 
+def _open(path: Path):
+    try:
+        # With its protocol: without, FFmpeg would take a name such as "concat:a" for one.
+        return av.open(f"file:{path}", options={"format_whitelist": _DEMUXERS})
+    except av.error.ArgumentError as error:
+        raise ValueError("it is in no format of videos that is read; playlists are none") from error
+
+
 def _read_folder(folder: Path) -> Iterator[tuple[Image.Image, float, float]]:
     for index, path in enumerate(numbered_frames(folder)):
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise ValueError(f"{path.name} has more than 8 bits per channel: convert the frames to 8 bits")
-            yield ImageOps.exif_transpose(image).convert("RGB"), index / FRAME_RATE, float(FRAME_RATE)
+        try:
+            with images.opened(path) as image:
+                _check_pixels(*image.size)
+                if image.mode.startswith("I"):
+                    raise ValueError("it has more than 8 bits per channel; convert the frames to 8 bits")
+                yield ImageOps.exif_transpose(image).convert("RGB"), index / FRAME_RATE, float(FRAME_RATE)
+        except ValueError as error:
+            raise ValueError(str(error).replace(f"{folder}/", "")) from error
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"frames of {width}x{height} are more than {MAX_PIXELS:,} pixels, the most that is read")
 
 
 def _number_shots(frames: Iterable[Frame], length: int) -> Iterator[tuple[int, Frame]]:
@@ -217,6 +247,8 @@ def _target_size(size: tuple[int, int], heights: tuple[int, int], rng: np.random
     short = min(size)
     if short < low:
         raise Unreadable(f"too small: {size[0]}x{size[1]}, and the short side must have at least {low} pixels")
+    if max(size) > MAX_ASPECT * short:
+        raise Unreadable(f"{size[0]}x{size[1]} is no shape of a video: one side may be {MAX_ASPECT} times the other")
     side = int(rng.integers(low, min(high, short), endpoint=True))
     width, height = (round(side * length / short) for length in size)
     return width, height

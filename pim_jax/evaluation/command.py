@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from pim_jax.data import isolated
 from pim_jax.evaluation import compare, maps, weights
 from pim_jax.evaluation.baselines import NAMES as BASELINES
 from pim_jax.evaluation.benchmarks import NAMES as BENCHMARKS
@@ -61,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
         say(f"error: {error}")
         return 2
     try:
-        return _run(pim, pairs, args, command, say)
+        with isolated.Reader() as reader:
+            return _run(pim, pairs, args, command, say, reader)
     except OSError as error:  # a full disk, a folder that may not be written
         say(f"error: {error}")
         return 1
@@ -170,16 +172,16 @@ def _check_outputs(args: argparse.Namespace, pairs: list[Pair]) -> None:
             raise ValueError(f"{path} is an input and would be overwritten; write the results elsewhere")
 
 
-def _run(pim, pairs: list[Pair], args: argparse.Namespace, command: str, say) -> int:
+def _run(pim, pairs: list[Pair], args: argparse.Namespace, command: str, say, reader: isolated.Reader) -> int:
     """Scores, prints and writes; returns the exit status."""
     print(f"# {pim.name} {pim.digest}")
-    groups, failed = compare.by_size(pairs)
+    groups, failed = compare.by_size(pairs, reader.size)
     if len(groups) > 1:
         say(f"the images come in {len(groups)} sizes, each of which is compiled once")
     scored, brightest = [], 0.0
     quiet = len(pairs) < 10 or None  # None: a bar on a terminal only
     with tqdm(total=len(pairs), initial=len(failed), unit="pair", disable=quiet) as progress:
-        for result in compare.score(pim, groups, batch=args.batch, with_maps=args.maps is not None):
+        for result in compare.score(pim, groups, batch=args.batch, with_maps=args.maps is not None, read=reader.read):
             progress.update()
             if result.error:
                 failed.append(result)

@@ -99,11 +99,14 @@ def images_in(folder: Path) -> dict[str, Path]:
     return found
 
 
-def by_size(pairs: list[Pair]) -> tuple[dict[tuple[int, int], list[Pair]], list[Result]]:
+def by_size(
+    pairs: list[Pair], size: Callable[[Path], tuple[int, int]] = images.size
+) -> tuple[dict[tuple[int, int], list[Pair]], list[Result]]:
     """Sorts pairs by the size of their images, because each size is compiled once.
 
     Args:
       pairs: what to compare.
+      size: gives the (height, width) of a file.
 
     Returns:
       the pairs by (height, width), and a failed result for each pair whose images do not open or differ in size.
@@ -111,7 +114,7 @@ def by_size(pairs: list[Pair]) -> tuple[dict[tuple[int, int], list[Pair]], list[
     groups, failed = defaultdict(list), []
     for pair in pairs:
         try:
-            groups[common_size(pair.reference, pair.distorted)].append(pair)
+            groups[common_size(pair.reference, pair.distorted, size)].append(pair)
         except (OSError, ValueError) as error:
             failed.append(Result(pair, error=str(error)))
     return dict(groups), failed
@@ -138,7 +141,12 @@ def common_size(reference: T, distorted: T, size: Callable[[T], tuple[int, int]]
 
 
 def score(
-    pim, groups: dict[tuple[int, int], list[Pair]], *, batch: int | None = None, with_maps: bool = False
+    pim,
+    groups: dict[tuple[int, int], list[Pair]],
+    *,
+    batch: int | None = None,
+    with_maps: bool = False,
+    read: Callable[[Path], np.ndarray] = images.read,
 ) -> Iterator[Result]:
     """Scores pairs of images, size by size.
 
@@ -147,6 +155,7 @@ def score(
       groups: pairs by (height, width), from `by_size`.
       batch: pairs to score at once, at most; by default as many as make `PIXELS_PER_BATCH`.
       with_maps: whether to compute maps too.
+      read: gives the pixels of a file.
 
     Yields:
       a result for every pair, as soon as there is one. An image that cannot be read, or a size that the metric refuses,
@@ -157,18 +166,18 @@ def score(
         # Every length is compiled too, so a size has one: the shortest that needs no more batches than `most` would.
         length = _ceil(len(pairs), _ceil(len(pairs), most))
         for start in range(0, len(pairs), length):
-            yield from _score_batch(pim, pairs[start : start + length], length, with_maps)
+            yield from _score_batch(pim, pairs[start : start + length], length, with_maps, read)
 
 
 def _ceil(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def _score_batch(pim, pairs: list[Pair], length: int, with_maps: bool) -> Iterator[Result]:
+def _score_batch(pim, pairs: list[Pair], length: int, with_maps: bool, read) -> Iterator[Result]:
     readable, x, y = [], [], []
     for pair in pairs:
         try:
-            reference, distorted = images.read(pair.reference), images.read(pair.distorted)
+            reference, distorted = read(pair.reference), read(pair.distorted)
         except (OSError, ValueError) as error:
             yield Result(pair, error=str(error))
         else:

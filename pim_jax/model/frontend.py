@@ -1,8 +1,12 @@
-"""The frontend f: one convolutional network per band of the pyramid (paper, section 2.4 and Fig. 1)."""
+"""The frontend f: one convolutional network per band of the pyramid (paper, section 2.4 and Fig. 1).
+
+Ablations have one deep network, on the image itself, whose layers stand in for the bands (section 3.4).
+"""
 
 import jax
 from flax import nnx
 
+from pim_jax.model import classifiers
 from pim_jax.model.convolution import convolve
 from pim_jax.model.pyramid import Grid
 
@@ -64,6 +68,25 @@ class Frontend(nnx.Module):
         ]
 
 
+class Classifier(nnx.Module):
+    """The convolutions of a classifier, on the image; see `pim_jax.model.classifiers`."""
+
+    def __init__(self, network: str, hidden: bool, *, rngs: nnx.Rngs):
+        self.network, self.hidden = network, hidden
+        architecture = classifiers.NETWORKS[network]
+        self.depth = len(architecture.units)
+        channels = (_CHANNELS, *architecture.units)
+        for layer, support in enumerate(architecture.supports):
+            setattr(self, f"conv{layer}", nnx.Conv(*channels[layer : layer + 2], (support, support), rngs=rngs))
+
+    def __call__(self, image: jax.Array) -> list[jax.Array]:
+        """[N, H, W, 3] -> [N, h, w, units] of each layer that is a band, coarse to fine."""
+        layers = [getattr(self, f"conv{layer}") for layer in range(self.depth)]
+        kernels, biases = [conv.kernel[...] for conv in layers], [conv.bias[...] for conv in layers]
+        compared = classifiers.activations(classifiers.NETWORKS[self.network], kernels, biases, image)
+        return classifiers.bands(compared, hidden=self.hidden)
+
+
 def radius(widths: tuple[int, ...]) -> int:
     """How many samples to each side a feature depends on."""
     return len(widths) * _RADIUS
@@ -78,7 +101,7 @@ def centres(bands: list[jax.Array], grids: tuple[Grid, ...], size: int) -> list[
     """Returns windows of `size` samples a side around the middle of the image, aligned across scales (paper, A.2).
 
     Sample `size // 2` of every window lies at one point of the image: the grid point of the coarsest band nearest the
-    middle. A band smaller than `size` is taken whole.
+    middle; or, in layers that are pooled by 2, half a sample beside it. A band smaller than `size` is taken whole.
 
     Args:
       bands: [N, h, w, C] each.
@@ -86,6 +109,11 @@ def centres(bands: list[jax.Array], grids: tuple[Grid, ...], size: int) -> list[
       size: samples a side.
     """
     return [tuple(_centre(axis, bands, grids, i, size) for axis in (1, 2)) for i in range(len(bands))]
+
+
+def cut(bands: list[jax.Array], windows: list[tuple[Span, Span]]) -> list[jax.Array]:
+    """Cuts windows out of whole bands."""
+    return [band[:, slice(*rows), slice(*columns)] for band, (rows, columns) in zip(bands, windows, strict=True)]
 
 
 def _centre(axis: int, bands: list[jax.Array], grids: tuple[Grid, ...], band: int, size: int) -> Span:

@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from pim_jax.model import encoders, frontend, pyramid
+from pim_jax.model import classifiers, encoders, frontend, pyramid
 from pim_jax.model.mixture import Mixture
 from pim_jax.model.pyramid import Grid
+
+NETWORKS = ("cnn", *classifiers.NETWORKS)
 
 Params = dict
 
@@ -28,7 +30,10 @@ class ModelConfig:
       scales: bandpass scales of the steerable pyramid, bands of the Laplacian one.
       orientations: oriented bands per scale of the steerable pyramid: 1, 2, 4 or 6.
       laplacian_residual: the coarsest Laplacian band is the lowpass image.
-      widths: units of each convolutional layer.
+      network: "cnn", PIM's own; or "alexnet" or "vgg16", on the image itself: the outputs of their last convolution
+        stand in for the bands (paper, section 3.4).
+      hidden: the outputs of every layer that LPIPS compares are bands of their own. Not for "cnn".
+      widths: units of each convolutional layer of the "cnn".
       mixtures: components K of the marginal encoder.
       dimensions: dimensions of z at each position.
       layers: ReLU layers in each path of the encoders.
@@ -42,6 +47,8 @@ class ModelConfig:
     scales: int = 3
     orientations: int = 2
     laplacian_residual: bool = True
+    network: str = "cnn"
+    hidden: bool = False
     widths: tuple[int, ...] = (64, 64, 64, 3)
     mixtures: int = 1
     dimensions: int = 10
@@ -52,6 +59,11 @@ class ModelConfig:
         _check("pyramid", self.pyramid, self.pyramid in pyramid.KINDS, f"one of {', '.join(pyramid.KINDS)}")
         _check("scales", self.scales, self.scales >= 1, "at least 1")
         _check("orientations", self.orientations, self.orientations in (1, 2, 4, 6), "1, 2, 4 or 6")
+        _check("network", self.network, self.network in NETWORKS, f"one of {', '.join(NETWORKS)}")
+        if self.network == "cnn":
+            _check("hidden", self.hidden, not self.hidden, "False for the network cnn")
+        else:
+            _check("pyramid", self.pyramid, self.pyramid == "none", f"none for the network {self.network}")
         _check("widths", self.widths, len(self.widths) >= 1 and min(self.widths) >= 1, "one or more positive numbers")
         _check("mixtures", self.mixtures, self.mixtures >= 1, "at least 1")
         _check("dimensions", self.dimensions, self.dimensions >= 1, "at least 1")
@@ -61,6 +73,8 @@ class ModelConfig:
     @property
     def grids(self) -> tuple[Grid, ...]:
         """Where the samples of each band lie."""
+        if self.network != "cnn":
+            return tuple(classifiers.bands(classifiers.grids(classifiers.NETWORKS[self.network]), hidden=self.hidden))
         return pyramid.grids(
             kind=self.pyramid,
             scales=self.scales,
@@ -71,37 +85,66 @@ class ModelConfig:
     @property
     def smallest_size(self) -> int:
         """The least height and width of an image, in pixels."""
+        if self.network != "cnn":
+            return classifiers.NETWORKS[self.network].smallest
         return pyramid.smallest_size(kind=self.pyramid, scales=self.scales, laplacian_residual=self.laplacian_residual)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """How many features each band has.
+
+        Example:
+          >>> ModelConfig(pyramid="none", network="vgg16", hidden=True).channels
+          (512, 512, 256, 128, 64)
+        """
+        if self.network != "cnn":
+            network = classifiers.NETWORKS[self.network]
+            return tuple(classifiers.bands([network.units[layer] for layer in network.compared], hidden=self.hidden))
+        return (self.widths[-1],) * len(self.grids)
 
 
 class Pim(nnx.Module):
-    """All networks; each band has its own."""
+    """All networks; each band has its own encoders and, unless it is a layer of a classifier, its own frontend."""
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
-        features, bands = config.widths[-1], len(config.grids)
         shape = dict(dimensions=config.dimensions, layers=config.layers, head=config.head, rngs=rngs)
-        self.frontend = frontend.Frontend(bands, config.widths, rngs=rngs)
+        channels = {f"band{i}": width for i, width in enumerate(config.channels)}
+        if config.network == "cnn":
+            self.frontend = frontend.Frontend(len(channels), config.widths, rngs=rngs)
+        else:
+            self.frontend = frontend.Classifier(config.network, config.hidden, rngs=rngs)
         self.marginal = nnx.Dict(
-            {f"band{i}": encoders.MarginalEncoder(features, mixtures=config.mixtures, **shape) for i in range(bands)}
+            {band: encoders.MarginalEncoder(c, mixtures=config.mixtures, **shape) for band, c in channels.items()}
         )
-        self.full = nnx.Dict({f"band{i}": encoders.FullEncoder(features, **shape) for i in range(bands)})
+        self.full = nnx.Dict({band: encoders.FullEncoder(c, **shape) for band, c in channels.items()})
 
 
 def init(config: ModelConfig, key: jax.Array) -> Params:
     """Returns fresh parameters: Glorot-uniform weights and zero biases, the defaults of the released code.
+
+    The weights of AlexNet and VGG16 are He-uniform: Glorot's would make the activations of VGG16's last layer a
+    hundred times smaller than those of the first.
 
     Example:
       >>> params = init(ModelConfig(), jax.random.key(0))
       >>> sum(p.size for p in jax.tree.leaves(params))
       1722200
     """
-    leaves, tree = jax.tree.flatten(shapes(config))
+    found = shapes(config)
+    limits = jax.tree.map(_glorot_limit, found)
+    if config.network != "cnn":
+        limits["frontend"] = jax.tree.map(_he_limit, found["frontend"])
+    leaves, tree = jax.tree.flatten(found)
     offsets = np.cumsum([leaf.size for leaf in leaves])
     draws = jnp.split(
         jax.random.uniform(key, (offsets[-1],), jnp.float32, -1.0), offsets[:-1]
     )  # one draw compiles fastest
     return jax.tree.unflatten(
-        tree, [_glorot_limit(leaf.shape) * d.reshape(leaf.shape) for leaf, d in zip(leaves, draws, strict=True)]
+        tree,
+        [
+            limit * draw.reshape(leaf.shape)
+            for limit, leaf, draw in zip(jax.tree.leaves(limits), leaves, draws, strict=True)
+        ],
     )
 
 
@@ -119,8 +162,12 @@ def features(config: ModelConfig, params: Params, image: jax.Array, *, centre: i
         are those of the whole band.
 
     Returns:
-      [N, h, w, widths[-1]] per band, coarse to fine.
+      [N, h, w, channels] per band, coarse to fine.
     """
+    if config.network != "cnn":
+        # Strides and pooling make windows intricate, and a training crop is hardly larger than what its middle sees.
+        layers = _bind(config, params).frontend(image)
+        return layers if centre is None else frontend.cut(layers, centres(config, layers, centre))
     found = bands(config, image)
     windows = frontend.whole(found) if centre is None else centres(config, found, centre)
     return _bind(config, params).frontend(found, windows)
@@ -138,7 +185,7 @@ def bands(config: ModelConfig, image: jax.Array) -> list[jax.Array]:
 
 
 def frontend_of(config: ModelConfig, params: Params, bands: list[jax.Array]) -> list[jax.Array]:
-    """The frontend's output for given bands, or parts of them, [N, h, w, widths[-1]] each."""
+    """The output of the network "cnn" for given bands, or parts of them, [N, h, w, widths[-1]] each."""
     return _bind(config, params).frontend(bands, frontend.whole(bands))
 
 
@@ -170,9 +217,14 @@ def _graph(config: ModelConfig) -> nnx.GraphDef:
     return nnx.split(nnx.eval_shape(lambda: Pim(config, rngs=nnx.Rngs(0))))[0]
 
 
-def _glorot_limit(shape: tuple[int, ...]) -> float:
+def _glorot_limit(leaf: jax.ShapeDtypeStruct) -> float:
     """The bound of uniform weights [..., inputs, outputs]; 0 for a bias (Glorot & Bengio 2010)."""
-    return (6 / (math.prod(shape[:-2]) * sum(shape[-2:]))) ** 0.5 if len(shape) > 1 else 0.0
+    return (6 / (math.prod(leaf.shape[:-2]) * sum(leaf.shape[-2:]))) ** 0.5 if leaf.ndim > 1 else 0.0
+
+
+def _he_limit(leaf: jax.ShapeDtypeStruct) -> float:
+    """The same for layers that are followed by a ReLU, which halves the mean square (He et al. 2015)."""
+    return (6 / math.prod(leaf.shape[:-1])) ** 0.5 if leaf.ndim > 1 else 0.0
 
 
 def _check(field: str, value, holds: bool, wanted: str):

@@ -19,7 +19,7 @@ class Grid(NamedTuple):
     """Where the samples of a band lie: sample i is at image coordinate `stride * i + offset`, in both directions."""
 
     stride: int
-    offset: int
+    offset: float
 
 
 def steerable(image: jax.Array, *, scales: int, orientations: int) -> list[jax.Array]:

@@ -6,8 +6,11 @@ any receptive field. What is kept is therefore what the whole image has, up to r
 is cut the same way once more, because the halo that a coarse band needs is far wider than that of a fine one.
 
 A region that reaches over the end of the image is moved back into it. All regions of an image have one shape.
+
+AlexNet and VGG16 see a hundred pixels to each side, so that halos would be most of the work: their images are whole.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -43,6 +46,8 @@ class Plan(NamedTuple):
 def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
     """Returns how images of `size` (height, width) are cut: a side that fits into a region is not cut at all.
 
+    With AlexNet and VGG16 none is.
+
     Args:
       config: the networks.
       size: height and width in pixels.
@@ -53,6 +58,11 @@ def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
       ((1, 3), (5, 8))
     """
     strides = tuple(grid.stride for grid in config.grids)
+    if config.network != "cnn":
+        whole = [
+            tuple(Span(length, length, length, length) for length in s) for s in (size, *_band_sizes(config, size))
+        ]
+        return Plan((1, 1), whole[0], (0, 0), strides, tuple(whole[1:]))
     radius = frontend.radius(config.widths)
     reach = max(
         stride * radius + band
@@ -98,6 +108,8 @@ def embed(config: ModelConfig, params: Params, plan: Plan, image: jax.Array, ind
     Returns:
       A mixture per band: means [N, rows, columns, K, dimensions] and logits, as many rows and columns as its context.
     """
+    if plan.counts == (1, 1):
+        return pim.marginal(config, params, pim.features(config, params, image))
     starts = _starts(plan, index)
     windows = [
         _slice(band, [c - s // stride for c, s in zip(context, starts, strict=True)], [span.context for span in spans])
@@ -156,8 +168,9 @@ def _cut(length: int, most: int, halo: int, step: int) -> tuple[int, Span, int]:
 
 
 def _band_sizes(config: ModelConfig, size: tuple[int, int]) -> list[tuple[int, int]]:
-    shapes = jax.eval_shape(lambda image: pim.bands(config, image), jax.ShapeDtypeStruct((1, *size, 3), jnp.float32))
-    return [shape.shape[1:3] for shape in shapes]
+    image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
+    features = jax.eval_shape(functools.partial(pim.features, config), pim.shapes(config), image)
+    return [band.shape[1:3] for band in features]
 
 
 def _starts(plan: Plan, index) -> list[jax.Array]:

@@ -1,12 +1,20 @@
 """Checkpoints and weights on disk: the only module that imports orbax.
 
+Weights may come from anyone. Nothing of them is ever executed (JSON, and arrays that tensorstore reads; no
+pickles), and what they claim of their size is checked before it is believed.
+
 A checkpoint is a folder with the items `params`, `optimizer` (training only) and `about` (JSON: what the weights are).
 A run's working directory holds the newest few under `checkpoints/<step>`; bundled and converted weights are one such
 folder. Orbax writes under a temporary name and renames, so a folder with its final name is complete.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+import logging
+import math
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +29,13 @@ from pim_jax.training import config as configuration
 from pim_jax.training.step import State
 
 _FOLDER = "checkpoints"
+_METADATA_BYTES = 500_000  # what orbax writes besides the arrays, rounded up
+
+# Bounds on weights from strangers; pim-5 has 96 layers with 2 million parameters, and a few kilobytes of `about`.
+MAX_LAYERS = 1000
+MAX_PARAMETERS = 2**27
+MAX_ABOUT_BYTES = 2**20
+_MAX_BYTES = 2 * 4 * MAX_PARAMETERS  # of the files: the arrays and, generously, what surrounds them
 
 
 class Weights(NamedTuple):
@@ -36,20 +51,45 @@ class Format(NamedTuple):
     """What the weights of a metric look like."""
 
     model: type  # the configuration, a frozen dataclass
-    shapes: Callable[[Any], pim.Params]  # of its parameters, a tree of jax.ShapeDtypeStruct
+    shapes: Callable[[Any], pim.Params]  # of its parameters, a tree of jax.ShapeDtypeStruct; ValueError if too large
 
 
-PIM = {"pim": Format(ModelConfig, pim.shapes)}
+def _pim_shapes(model: ModelConfig) -> pim.Params:
+    # Before anything is built of them, however many scales and layers a file claims.
+    layers = (model.scales * model.orientations + 2) * (len(model.widths) + 4 * model.layers)
+    if layers > MAX_LAYERS:
+        raise ValueError(f"their networks have about {layers:,} layers; at most {MAX_LAYERS:,} are read")
+    return pim.shapes(model)
 
 
-def manager(workdir: str | Path, *, keep: int) -> ocp.CheckpointManager:
-    """Opens the checkpoints of a run for writing; close it, or use it as a context, to wait for the last save."""
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
-    return ocp.CheckpointManager(Path(workdir).absolute() / _FOLDER, options=options)
+PIM = {"pim": Format(ModelConfig, _pim_shapes)}
+
+
+@contextlib.contextmanager
+def manager(workdir: str | Path, *, keep: int) -> Iterator[ocp.CheckpointManager]:
+    """A context with the checkpoints of a run, for writing; its end waits for the last save.
+
+    It does not after an exception: the other processes, with which it would have to finish, may be gone.
+
+    Raises:
+      OSError: a checkpoint cannot be written; the message says why, and which is the last that was.
+    """
+    directory = Path(workdir).absolute() / _FOLDER
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep,
+        enable_async_checkpointing=True,
+        cleanup_tmp_directories=True,  # what a killed run was writing
+    )
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax raises its errors, and logs them with tracebacks too
+    with _writing(directory):
+        opened = ocp.CheckpointManager(directory, options=options)
+    yield opened
+    with _writing(directory):
+        opened.close()
 
 
 def save(manager: ocp.CheckpointManager, state: State, about: dict) -> None:
-    """Starts writing a checkpoint and returns; `about` must be JSON."""
+    """Starts writing a checkpoint and returns; `about` must be JSON. Raises OSError if this or the last one fails."""
     # Copied, because the next step donates the state's buffers while orbax is still writing.
     params, optimizer = jax.tree.map(jnp.copy, (state.params, state.optimizer))
     args = ocp.args.Composite(
@@ -57,7 +97,21 @@ def save(manager: ocp.CheckpointManager, state: State, about: dict) -> None:
         optimizer=ocp.args.StandardSave(optimizer),
         about=ocp.args.JsonSave(about),
     )
-    manager.save(int(state.step), args=args)
+    with _writing(manager.directory):
+        _check_room(manager.directory, (params, optimizer))
+        manager.save(int(state.step), args=args)
+
+
+def check(manager: ocp.CheckpointManager) -> None:
+    """Raises OSError if the checkpoint that is being written has failed so far."""
+    with _writing(manager.directory):
+        manager.check_for_errors()
+
+
+def wait(manager: ocp.CheckpointManager) -> None:
+    """Returns when the checkpoint that is being written is complete. Raises OSError if it fails."""
+    with _writing(manager.directory):
+        manager.wait_until_finished()
 
 
 def restore(manager: ocp.CheckpointManager, state: State) -> tuple[State, dict] | None:
@@ -107,12 +161,16 @@ def load_weights(directory: str | Path, formats: Mapping[str, Format] = PIM) -> 
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: it holds no weights, or damaged ones, or weights of another metric.
+      ValueError: it holds no weights, damaged ones, weights of another metric, or larger ones than `MAX_LAYERS` and
+        `MAX_PARAMETERS` allow.
     """
     path = _newest(Path(directory).absolute())
     with _checkpointer() as checkpointer:
         try:
+            _check_files(path / "about", MAX_ABOUT_BYTES)
+            _check_files(path / "params", _MAX_BYTES)
             about = checkpointer.restore(path, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+            _check_about(about)
             metric = about.get("metric", "pim")
             if metric not in formats:
                 raise ValueError(f"they are of the metric {metric}, not {' or '.join(formats)}")
@@ -121,6 +179,35 @@ def load_weights(directory: str | Path, formats: Mapping[str, Format] = PIM) -> 
         except Exception as error:  # orbax and tensorstore raise many kinds for a damaged folder
             raise ValueError(f"the weights in {directory} cannot be read: {_first_line(error)}") from error
     return Weights(model, params, about, digest(params))
+
+
+def load_whole(directory: str | Path) -> tuple[Weights, Any]:
+    """Reads all of a checkpoint: its weights, and the optimizer's state as a tree of numpy arrays (None without one).
+
+    Raises:
+      FileNotFoundError, ValueError: as `load_weights`.
+    """
+    weights, path = load_weights(directory), _newest(Path(directory).absolute())
+    if not (path / "optimizer").is_dir():
+        return weights, None
+    with _checkpointer() as checkpointer:
+        try:
+            _check_files(path / "optimizer", 2 * _MAX_BYTES)
+            stored = ocp.PyTreeCheckpointHandler().metadata(path / "optimizer").tree
+            for name, leaf in _by_name(stored):
+                if max(math.prod(leaf.shape), math.prod(leaf.storage.chunk_shape)) > MAX_PARAMETERS:
+                    raise ValueError(f"{name} has shape {leaf.shape}; at most {MAX_PARAMETERS:,} numbers are read")
+            restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored)
+            args = ocp.args.Composite(optimizer=ocp.args.PyTreeRestore(restore_args=restore_args))
+            return weights, checkpointer.restore(path, args=args).optimizer
+        except Exception as error:
+            raise ValueError(f"the optimizer in {directory} cannot be read: {_first_line(error)}") from error
+
+
+def of_run(workdir: str | Path) -> list[Path]:
+    """Returns the folders of a run's checkpoints that are complete, oldest first."""
+    steps = [entry for entry in Path(workdir).absolute().glob(f"{_FOLDER}/*") if entry.name.isdecimal()]
+    return sorted(steps, key=lambda entry: int(entry.name))
 
 
 def digest(params: pim.Params) -> str:
@@ -133,15 +220,71 @@ def digest(params: pim.Params) -> str:
     return sha.hexdigest()
 
 
+def _check_room(directory: Path, tree) -> None:
+    # Asked first, because orbax's threads print pages of tracebacks on a full disk.
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + _METADATA_BYTES
+    if (free := shutil.disk_usage(directory).free) < needed:
+        raise OSError(f"it needs {needed / 1e6:.1f} MB, and the disk has {free / 1e6:.1f} MB left")
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:  # of the devices or the other processes, not of the disk
+        raise
+    except Exception as error:  # orbax and tensorstore raise many kinds
+        complete = of_run(Path(directory).parent)
+        kept = f"the last complete one is of step {complete[-1].name}" if complete else "there is no complete one yet"
+        raise OSError(
+            f"a checkpoint cannot be written to {directory} ({_first_line(error)}); {kept}. "
+            "Make room or choose another --workdir, and run again to continue"
+        ) from error
+
+
 def _restore_params(checkpointer, path, shapes):
     # As numpy, so that neither the mesh nor the devices of the run that saved them matter.
+    _check_arrays(path / "params", shapes)
     restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
     args = ocp.args.Composite(params=ocp.args.PyTreeRestore(shapes, restore_args=restore_args))
-    params = checkpointer.restore(path, args=args).params
-    for (name, want), have in zip(jax.tree_util.tree_leaves_with_path(shapes), jax.tree.leaves(params), strict=True):
+    return checkpointer.restore(path, args=args).params
+
+
+def _check_files(directory: Path, most: int) -> None:
+    """Only plain files, since a pipe would be waited for, and not too many bytes of them."""
+    files = [file for file in directory.rglob("*") if not file.is_dir()]
+    if odd := [file.name for file in files if not file.is_file()]:
+        raise ValueError(f"{odd[0]} in {directory.name} is not a plain file")
+    if (size := sum(file.stat().st_size for file in files)) > most:
+        raise ValueError(f"{directory.name} has {size:,} bytes; at most {most:,} are read")
+
+
+def _check_about(about: Any) -> None:
+    if not isinstance(about, dict) or not {"name", "model"} <= about.keys():
+        raise ValueError("about/ does not say what they are")
+    if not isinstance(about["name"], str) or re.search(r"[\x00-\x1f\x7f-\x9f]", about["name"]):  # it is printed
+        raise ValueError(f"their name is {about['name']!r:.40}, which is no text of one line")
+
+
+def _check_arrays(directory: Path, shapes: pim.Params) -> None:
+    """Compares the stored arrays, by their headers, with those that the model has, before memory is taken."""
+    wanted = dict(_by_name(shapes))
+    if (count := sum(leaf.size for leaf in wanted.values())) > MAX_PARAMETERS:
+        raise ValueError(f"they are {count:,} numbers; at most {MAX_PARAMETERS:,} are read")
+    stored = dict(_by_name(ocp.PyTreeCheckpointHandler().metadata(directory).tree))
+    if odd := sorted(stored.keys() ^ wanted.keys()):
+        raise ValueError(f"{odd[0]} is {'missing' if odd[0] in wanted else 'no part of the model'}")
+    for name, want in wanted.items():
+        have = stored[name]
         if (have.shape, have.dtype) != (want.shape, want.dtype):
-            raise ValueError(f"{jax.tree_util.keystr(name)} is {have.dtype}{have.shape}, not {want.dtype}{want.shape}")
-    return params
+            raise ValueError(f"{name} is {have.dtype}{have.shape}, not {want.dtype}{want.shape}")
+        if math.prod(have.storage.chunk_shape) > want.size:
+            raise ValueError(f"{name} is stored in chunks of {have.storage.chunk_shape}, larger than itself")
+
+
+def _by_name(tree) -> Iterator[tuple[str, Any]]:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        yield jax.tree_util.keystr(path), leaf
 
 
 def _newest(path: Path) -> Path:
@@ -149,12 +292,11 @@ def _newest(path: Path) -> Path:
         raise FileNotFoundError(f"there is no folder {path}")
     if (path / "params").is_dir():
         return path
-    steps = [int(entry.name) for entry in path.glob(f"{_FOLDER}/*") if entry.name.isdigit()]
-    if not steps:
+    if not (found := of_run(path)):
         raise ValueError(
             f"{path} holds no weights: neither params/ nor checkpoints/<step>/, as train.py and convert write"
         )
-    return path / _FOLDER / str(max(steps))
+    return found[-1]
 
 
 def _checkpointer() -> ocp.Checkpointer:

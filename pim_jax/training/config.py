@@ -117,16 +117,20 @@ def to_json(config: Any) -> dict:
 
 
 def from_json(kind: type, values: dict) -> Any:
-    """Returns the configuration of type `kind` (`Config`, `ModelConfig`) that `to_json` wrote.
+    """Returns the configuration of type `kind` (`Config`, `ModelConfig`) that `to_json` wrote, now or earlier.
+
+    A field that is missing has its default. So a new field's default must be what was done before there was the field.
 
     Raises:
-      ValueError: a field is unknown or missing.
+      ValueError: a field is unknown.
+
+    Example:
+      >>> from_json(ModelConfig, {"widths": [32, 3]}).widths
+      (32, 3)
     """
-    known = {field.name for field in dataclasses.fields(kind)}
-    if set(values) != known:
+    if unknown := values.keys() - {field.name for field in dataclasses.fields(kind)}:
         raise ValueError(
-            f"this configuration was written by another version of pim_jax: its fields differ in "
-            f"{', '.join(sorted(set(values) ^ known))}"
+            f"this configuration was written by a newer version of pim_jax: it has {', '.join(sorted(unknown))}"
         )
     hints = get_type_hints(kind)
     return kind(**{name: _from_json(hints[name], value) for name, value in values.items()})

@@ -1,5 +1,6 @@
 """What a run tells: lines, a progress bar on a terminal, `metrics.jsonl`, TensorBoard events if tensorboardX is."""
 
+import contextlib
 import importlib.util
 import json
 import sys
@@ -20,23 +21,28 @@ class Log:
       step: steps done so far. Lines of later steps, which a killed run left, are removed: they are about to be written
         again.
       steps: steps in all, for the progress bar.
+      writes: False for a process that leaves all this to another one.
     """
 
-    def __init__(self, workdir: str | Path, *, step: int, steps: int):
+    def __init__(self, workdir: str | Path, *, step: int, steps: int, writes: bool = True):
         workdir = Path(workdir)
-        _forget_after(workdir / _FILE, step)
-        self._file = (workdir / _FILE).open("a")
-        self._events = _event_writer(workdir, step)
-        self._bar = tqdm(total=steps, initial=step, unit="step", disable=not sys.stderr.isatty())
+        self._writes = writes
+        self._bar = tqdm(total=steps, initial=step, unit="step", disable=not (writes and sys.stderr.isatty()))
+        self._file = self._events = None
+        if writes:
+            _forget_after(workdir / _FILE, step)
+            self._file = (workdir / _FILE).open("a")
+            self._events = _event_writer(workdir, step)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
         self._bar.close()
-        self._file.close()
-        if self._events:
-            self._events.close()
+        for file in (self._file, self._events):
+            if file:
+                with contextlib.suppress(OSError):  # every line was flushed; what a full disk refused is refused again
+                    file.close()
 
     def advance(self) -> None:
         """Moves the progress bar by one step."""
@@ -44,11 +50,15 @@ class Log:
 
     def say(self, line: str) -> None:
         """Prints a line, above the progress bar if there is one."""
+        if not self._writes:
+            return
         self._bar.write(line, file=sys.stdout)
         sys.stdout.flush()
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Records the metrics of a step."""
+        if not self._writes:
+            return
         self.say(f"step {step}  " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
         self._file.write(json.dumps({"step": step, **metrics}) + "\n")
         self._file.flush()

@@ -24,7 +24,9 @@ class State(NamedTuple):
 
 def mesh() -> Mesh:
     """Returns the mesh of all devices of all processes, with the one axis "data"."""
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    # In the order of the processes, so that their parts of a batch, one after the other, are the batch.
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    return Mesh(np.array(devices), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
 
 
 def init(config: Config, mesh: Mesh) -> State:

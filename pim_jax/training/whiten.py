@@ -6,6 +6,9 @@ The average difference of the embeddings says how far each direction of z varies
 Dividing by it (within-class covariance normalisation, with a pair of frames for a class) puts bands and dimensions on
 one scale, and makes 1 the distance of an average pair. It is linear, so it goes into the last layer of the encoders. It
 uses no ratings.
+
+The components of a mixture share one such map. A divergence of mixtures is no squared distance, but it is one of their
+means in units of z's noise, and those units become the same for all bands and directions.
 """
 
 import itertools
@@ -17,6 +20,7 @@ import numpy as np
 
 from pim_jax.data import pairs
 from pim_jax.model import pim
+from pim_jax.model.mixture import Mixture
 from pim_jax.model.pim import ModelConfig, Params
 from pim_jax.training.step import sensor_noise
 
@@ -26,12 +30,9 @@ _BATCH, _BATCHES, _CROP = 8, 32, 128
 
 
 def check(model: ModelConfig) -> None:
-    """Raises ValueError if the distance of this model is not a Euclidean one that ends in a linear layer."""
-    if model.mixtures != 1 or model.head != "paper":
-        raise ValueError(
-            f"only models with mixtures=1 and head='paper' can be whitened, not mixtures={model.mixtures} and "
-            f"head={model.head!r}"
-        )
+    """Raises ValueError if the encoders of this model do not end in a linear layer, which is to take the whitening."""
+    if model.head != "paper":
+        raise ValueError(f"only models with head='paper' can be whitened, not head={model.head!r}")
 
 
 def covariances(model: ModelConfig, params: Params, directory: Path) -> list[np.ndarray]:
@@ -50,17 +51,24 @@ def covariances(model: ModelConfig, params: Params, directory: Path) -> list[np.
     def of_batch(params, frames, key):
         images = sensor_noise(frames.astype(jnp.float32) / 255, NOISE, key)
         features = pim.features(model, params, images.reshape(-1, *images.shape[2:]))
-        found = []
-        for mixture in pim.marginal(model, params, features):
-            means = mixture.means.reshape(2, -1, model.dimensions)
-            difference = means[0] - means[1]
-            found.append(difference.T @ difference / len(difference))
-        return found
+        return [_outer(mixture) for mixture in pim.marginal(model, params, features)]
 
     batches = itertools.islice(pairs.pairs(directory, batch=_BATCH, crop=_CROP, seed=0), _BATCHES)
     keys = jax.random.split(jax.random.key(0), _BATCHES)
     found = [of_batch(params, jnp.asarray(frames), key) for frames, key in zip(batches, keys, strict=True)]
     return [np.mean([np.asarray(one[band], np.float64) for one in found], 0) for band in range(len(found[0]))]
+
+
+def _outer(frames: Mixture) -> jax.Array:
+    """The mean outer product of z's difference between the first and the second half of a batch, [D, D].
+
+    The k-th component is compared with the k-th, and counts by its weight.
+    """
+    components, dimensions = frames.means.shape[-2:]
+    means = frames.means.reshape(2, -1, components, dimensions)
+    weights = jax.nn.softmax(frames.logits).reshape(2, -1, components).mean(0)
+    difference = means[0] - means[1]
+    return jnp.einsum("pk,pki,pkj->ij", weights, difference, difference) / len(difference)
 
 
 def whiten(params: Params, covariances: list[np.ndarray]) -> Params:
@@ -76,7 +84,11 @@ def whiten(params: Params, covariances: list[np.ndarray]) -> Params:
         scale = (vectors / np.sqrt(values.clip(0) + _REGULARISATION * values.mean())) @ vectors.T
         for encoder in ("marginal", "full"):
             last = params[encoder][f"band{band}"]["mean_out"]
-            last |= {
-                name: jnp.asarray(np.asarray(leaf, np.float64) @ scale, jnp.float32) for name, leaf in last.items()
-            }
+            last |= {name: _scaled(leaf, scale) for name, leaf in last.items()}
     return params
+
+
+def _scaled(leaf: jax.Array, scale: np.ndarray) -> jax.Array:
+    """A kernel [..., K D] or a bias [K D] of means, every component's means times `scale`, [D, D]."""
+    means = np.asarray(leaf, np.float64).reshape(-1, len(scale)) @ scale
+    return jnp.asarray(means.reshape(leaf.shape), jnp.float32)

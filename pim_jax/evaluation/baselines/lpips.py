@@ -1,43 +1,16 @@
 """Learned perceptual image patch similarity, version 0.1: distances of features of networks that classify images."""
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from pim_jax.evaluation.baselines import lpips_weights
 from pim_jax.evaluation.baselines.baseline import Baseline
 from pim_jax.evaluation.baselines.lpips_weights import Weights
+from pim_jax.model.classifiers import ALEXNET, VGG16, Network, activations
 
-
-class Network(NamedTuple):
-    """The convolutions of a classifier, each followed by a ReLU.
-
-    Attributes:
-      name: of its weights.
-      stride: of the first convolution; the others have 1.
-      paddings: of every convolution, zeros on each side.
-      pool: the side of the windows of max-pooling, whose stride is 2.
-      pooled: which convolutions see a pooled image.
-      compared: which convolutions' outputs LPIPS compares.
-      smallest: the smallest height and width of an image, in pixels.
-    """
-
-    name: str
-    stride: int
-    paddings: tuple[int, ...]
-    pool: int
-    pooled: tuple[int, ...]
-    compared: tuple[int, ...]
-    smallest: int
-
-
-NETWORKS = {
-    "alex": Network("alexnet", 4, (2, 2, 1, 1, 1), 3, (1, 2), (0, 1, 2, 3, 4), 31),
-    "vgg": Network("vgg16", 1, (1,) * 13, 2, (2, 4, 7, 10), (1, 3, 6, 9, 12), 16),
-}
+NETWORKS = {"alex": ALEXNET, "vgg": VGG16}
 _MEAN, _DEVIATION = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the networks' inputs, on a scale of [-1, 1]
 _EPSILON = 1e-10
 
@@ -96,14 +69,8 @@ def features(network: Network, weights: Weights, image: jax.Array) -> list[jax.A
         )
     mean, deviation = (jnp.array(constants, jnp.float32).reshape(1, 1, 1, 3) for constants in (_MEAN, _DEVIATION))
     x = (2 * image.astype(jnp.float32) - 1 - mean) / deviation
-    layers = []
-    for index, (kernel, bias) in enumerate(zip(weights.kernels, weights.biases, strict=True)):
-        if index in network.pooled:
-            x = lax.reduce_window(x, -jnp.inf, lax.max, (1, network.pool, network.pool, 1), (1, 2, 2, 1), "VALID")
-        stride, padding = network.stride if index == 0 else 1, network.paddings[index]
-        x = jax.nn.relu(_convolve(x, kernel, stride, padding) + bias.reshape(1, 1, 1, -1))
-        if index in network.compared:
-            layers.append(_unit(x))
+    with jax.default_matmul_precision("highest"):
+        layers = [_unit(layer) for layer in activations(network, weights.kernels, weights.biases, x)]
     if not weights.linear:
         return layers
     # A weighted square of a difference is the square of a difference weighted by the root.
@@ -125,17 +92,6 @@ def distance(x: list[jax.Array], y: list[jax.Array]) -> jax.Array:
       [3.0, 3.0]
     """
     return sum(jnp.square(a - b).sum(3).mean((1, 2)) for a, b in zip(x, y, strict=True))
-
-
-def _convolve(x, kernel, stride, padding):
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride, stride),
-        ((padding, padding), (padding, padding)),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision="highest",
-    )
 
 
 def _unit(x: jax.Array) -> jax.Array:

@@ -1,0 +1,13 @@
+"""Ablation: no pyramid: the outputs of AlexNet, on the image (paper, section 3.4). Otherwise `pim5`.
+
+Command:  python train.py configs/ablation_alexnet.py --workdir runs/ablation_alexnet --data DATA
+"""
+
+import dataclasses
+from pathlib import Path
+
+from pim_jax.training.config import load
+
+pim5 = load(Path(__file__).with_name("pim5.py"))
+model = dataclasses.replace(pim5.model, pyramid="none", network="alexnet")
+config = dataclasses.replace(pim5, model=model)

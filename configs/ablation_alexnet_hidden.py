@@ -1,0 +1,13 @@
+"""Ablation: the outputs of AlexNet's layers in place of the pyramid's bands (paper, section 3.4). Otherwise `pim5`.
+
+Command:  python train.py configs/ablation_alexnet_hidden.py --workdir runs/ablation_alexnet_hidden --data DATA
+"""
+
+import dataclasses
+from pathlib import Path
+
+from pim_jax.training.config import load
+
+pim5 = load(Path(__file__).with_name("pim5.py"))
+model = dataclasses.replace(pim5.model, pyramid="none", network="alexnet", hidden=True)
+config = dataclasses.replace(pim5, model=model)

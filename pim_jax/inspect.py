@@ -1,0 +1,106 @@
+"""Tells how a training run stands, from its folder: `python -m pim_jax.inspect W [--png FILE]`.
+
+It reads a run while it is being written, weights alone, and damaged folders, of which it says what is wrong. Exit
+status: 0, 1 if something is damaged or not finite, 2 if the folder holds neither a run nor weights.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pim_jax.files import replacing
+from pim_jax.training import curves, summary
+from pim_jax.training.summary import Stored, Summary
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command and returns its exit status."""
+    args = _parse(argv)
+    try:
+        found = summary.of(args.run)
+    except (OSError, ValueError) as error:
+        print(f"cannot inspect {args.run}: {error}", file=sys.stderr)
+        return 2
+    for line in _lines(found):
+        print("".join(letter if letter.isprintable() else "?" for letter in line))  # a stranger's may steer terminals
+    verdict = summary.verdict(found)
+    print(f"verdict: {verdict}")
+    if found.rows:
+        png = args.png or args.run / "curves.png"
+        try:
+            _draw(found, png, title=f"{found.about.get('name', args.run)}: {verdict}")
+        except OSError as error:
+            print(f"the curves cannot be written: {error}", file=sys.stderr)
+            return 1
+        print(f"curves: {png}")
+    sound = not found.damaged_rows and not any(stored.problem for stored in found.stored)
+    return 0 if sound and not verdict.startswith("not finite") else 1
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m pim_jax.inspect", description="Tells how a training run stands, and draws its curves."
+    )
+    parser.add_argument("run", metavar="W", type=Path, help="the --workdir of train.py, a checkpoint in it, or weights")
+    parser.add_argument("--png", metavar="FILE", type=Path, help="where the curves go (default: W/curves.png)")
+    args = parser.parse_args(argv)
+    if args.png and args.png.is_dir():
+        parser.error(f"--png {args.png} is a folder; name a file")
+    return args
+
+
+def _lines(found: Summary) -> Iterator[str]:
+    about, rows = found.about, found.rows
+    if about:
+        differences = ", ".join(f"{name}={_value(value)}" for name, value in summary.changed(about).items())
+        yield f"name: {about['name']}"
+        yield f"configuration: {differences or 'the defaults'}"
+        yield f"data: {about.get('data') or 'not said'}"
+        yield f"commit: {about.get('commit') or 'not said'}"
+    elif rows:
+        yield "configuration, data and commit: not known before the first checkpoint"
+    if rows:
+        yield f"progress: {_progress(found)}"
+        numbers = {name: value for name, value in rows[-1].items() if isinstance(value, int | float)}
+        yield "last line: " + "  ".join(f"{name} {value:.6g}" for name, value in numbers.items())
+    if found.damaged_rows:
+        yield f"metrics.jsonl: {found.damaged_rows} lines are damaged and left out"
+    elif found.age is not None and not rows:
+        yield "metrics.jsonl: no line yet"
+    yield from (_stored(stored) for stored in found.stored)
+    if not found.stored:
+        yield "checkpoints: none"
+
+
+def _progress(found: Summary) -> str:
+    done, rate, batch = found.rows[-1]["step"], summary.rate(found.rows), summary.settings(found.about).get("batch")
+    text = f"step {done}"
+    if found.steps:
+        text += f" of {found.steps} ({100 * done / found.steps:.1f} %)"
+    if rate:
+        text += f", {rate:.4g} pairs/s"
+    if rate and found.steps and done < found.steps and isinstance(batch, int):
+        text += f", {summary.duration((found.steps - done) * batch / rate)} to go at that rate"
+    return text
+
+
+def _stored(stored: Stored) -> str:
+    where = f"checkpoint {stored.step}" if stored.path.name.isdecimal() else "weights"
+    health = stored.problem or "whole, finite"
+    digest = f", SHA-256 {stored.digest}" if stored.digest else ""
+    return f"{where}: {stored.size / 1e6:.1f} MB, {health}{digest}"
+
+
+def _value(value) -> str:
+    return "(" + ",".join(map(str, value)) + ")" if isinstance(value, list) else str(value)
+
+
+def _draw(found: Summary, png: Path, *, title: str) -> None:
+    saved = [stored.step for stored in found.stored if stored.step is not None]
+    with replacing(png) as temporary:
+        curves.draw(found.rows, title=title, saved=saved).savefig(temporary, format="png", dpi=120)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
