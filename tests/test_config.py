@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pim_jax.model.pim import ModelConfig
+from pim_jax.spips.config import SpipsConfig
 from pim_jax.training import config as configuration
 from pim_jax.training.config import Config
 
@@ -16,7 +17,8 @@ PIM5 = configuration.load(CONFIGS[0].with_name("pim5.py"))
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_file_loads_and_says_how_to_run_it(path):
-    assert isinstance(configuration.load(path), Config)
+    kind = SpipsConfig if path.stem.startswith("spips") else Config
+    assert isinstance(configuration.load(path, (kind,)), kind)
     assert f"python train.py configs/{path.name}" in path.read_text()
 
 

