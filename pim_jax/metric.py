@@ -10,6 +10,8 @@ checks of values (range, NaN) need concrete arrays, and are skipped while JAX tr
 """
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -235,14 +237,14 @@ def _embed(pim: Metric, x):
 
 
 def _noise_keys(pim, key, sizes) -> list[jax.Array | None]:
-    """A key for every position of every band, [h, w]; none where the distance has a closed form.
+    """A key for every position of every band, [1, h, w]; none where the distance has a closed form.
 
     Every image of a batch sees the same noise, so that its distance does not depend on the others.
     """
     if pim.config.mixtures == 1:
         return [None] * len(sizes)
-    keys = jax.random.split(key, len(sizes))
-    return [jax.random.split(band, size) for band, size in zip(keys, sizes, strict=True)]
+    keys = jax.random.split(key, sum(math.prod(size) for size in sizes))
+    return _bands(keys[None], sizes)
 
 
 def _position_maps(pim, z_x, z_y, keys, num_samples) -> list[jax.Array]:
@@ -253,12 +255,24 @@ def _position_maps(pim, z_x, z_y, keys, num_samples) -> list[jax.Array]:
     def at_position(p, q, position_key):
         return mixture.symmetric_kl_monte_carlo(p, q, position_key, num_samples)
 
-    batch = max(z_x[0].means.shape[0], z_y[0].means.shape[0])
-    maps = []
-    for p, q, band_keys in zip(z_x, z_y, keys, strict=True):
-        p, q = (jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape[1:])), m) for m in (p, q))
-        maps.append(jax.vmap(jax.vmap(jax.vmap(at_position)), in_axes=(0, 0, None))(p, q, band_keys))
-    return maps
+    # The positions of all bands in one row: drawing the noise compiles once instead of once per band.
+    p, q = jax.tree.map(_row, *z_x), jax.tree.map(_row, *z_y)
+    batch = max(p.means.shape[0], q.means.shape[0])
+    p, q = (jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape[1:])), m) for m in (p, q))
+    values = jax.vmap(jax.vmap(at_position), in_axes=(0, 0, None))(p, q, _row(*keys)[0])
+    return _bands(values, [band.shape[1:3] for band in keys])
+
+
+def _bands(row: jax.Array, sizes) -> list[jax.Array]:
+    """[N, positions] -> [N, h, w] per band, from sizes (h, w): the inverse of `_row`."""
+    ends = list(itertools.accumulate(math.prod(size) for size in sizes))
+    parts = jnp.split(row, ends[:-1], 1)
+    return [part.reshape(row.shape[0], *size) for part, size in zip(parts, sizes, strict=True)]
+
+
+def _row(*bands: jax.Array) -> jax.Array:
+    """[N, h, w, …] per band -> [N, positions, …]"""
+    return jnp.concatenate([band.reshape(band.shape[0], -1, *band.shape[3:]) for band in bands], 1)
 
 
 def _region_maps(pim, x, y, key, num_samples, of_region):

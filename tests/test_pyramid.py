@@ -31,6 +31,13 @@ def test_number_and_sizes_of_bands(orientations):
 
 
 @pytest.mark.parametrize("options", KINDS, ids=str)
+@pytest.mark.parametrize("size", [(40, 47), (41, 64), (99, 42)], ids=str)
+def test_sizes_are_known_beforehand(options, size):
+    bands = pyramid.transform(jnp.zeros((1, *size, 1)), **options)
+    assert pyramid.sizes(size, **options) == [band.shape[1:3] for band in bands]
+
+
+@pytest.mark.parametrize("options", KINDS, ids=str)
 def test_grids_say_where_samples_lie(options):
     """An impulse in the image puts the centre of every band's response at the same point of the image."""
     at = np.array([32, 40])

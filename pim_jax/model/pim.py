@@ -150,7 +150,7 @@ def init(config: ModelConfig, key: jax.Array) -> Params:
 
 def shapes(config: ModelConfig) -> Params:
     """Returns the tree of parameters with a `jax.ShapeDtypeStruct` at each leaf."""
-    return nnx.to_pure_dict(nnx.eval_shape(lambda: nnx.state(Pim(config, rngs=nnx.Rngs(0)), nnx.Param)))
+    return nnx.to_pure_dict(_split(config)[1])
 
 
 def features(config: ModelConfig, params: Params, image: jax.Array, *, centre: int | None = None) -> list[jax.Array]:
@@ -209,12 +209,13 @@ def full(
 
 
 def _bind(config: ModelConfig, params: Params) -> Pim:
-    return nnx.merge(_graph(config), params)
+    return nnx.merge(_split(config)[0], params)
 
 
-@functools.cache
-def _graph(config: ModelConfig) -> nnx.GraphDef:
-    return nnx.split(nnx.eval_shape(lambda: Pim(config, rngs=nnx.Rngs(0))))[0]
+@functools.cache  # building the modules takes a second
+def _split(config: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
+    """The structure of the networks, and the shapes of their parameters."""
+    return nnx.split(nnx.eval_shape(lambda: Pim(config, rngs=nnx.Rngs(0))), nnx.Param)
 
 
 def _glorot_limit(leaf: jax.ShapeDtypeStruct) -> float:

@@ -4,6 +4,7 @@ An image is [N, H, W, C]; every colour channel is filtered alone; a band is [N, 
 released TensorFlow model: lowpass first, highpass last, orientations in reverse within a scale.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -13,6 +14,8 @@ import numpy as np
 from pim_jax.model import filters
 
 KINDS = ("steerable", "laplacian", "none")
+
+_WORTH_COMPILING = 10_000  # positions of the image: the sums that are fast on CPU take XLA seconds to compile
 
 
 class Grid(NamedTuple):
@@ -79,10 +82,14 @@ def laplacian(image: jax.Array, *, scales: int, residual: bool) -> list[jax.Arra
     return fine_to_coarse[::-1]
 
 
+@functools.partial(jax.jit, static_argnames=("kind", "scales", "orientations", "laplacian_residual"))
 def transform(
     image: jax.Array, *, kind: str, scales: int, orientations: int, laplacian_residual: bool
 ) -> list[jax.Array]:
-    """Applies the pyramid `kind`, one of `KINDS`; "none" gives the image as its only band."""
+    """Applies the pyramid `kind`, one of `KINDS`; "none" gives the image as its only band.
+
+    Jitted, so that its hundreds of operations are traced once for each shape, however often a program has them.
+    """
     if kind == "steerable":
         return steerable(image, scales=scales, orientations=orientations)
     if kind == "laplacian":
@@ -107,6 +114,32 @@ def grids(*, kind: str, scales: int, orientations: int, laplacian_residual: bool
             bands[-1] = Grid(2 ** (scales - 1), 2 ** (scales - 1) - 1)
         return tuple(reversed(bands))
     return (Grid(1, 0),)
+
+
+def sizes(
+    size: tuple[int, int], *, kind: str, scales: int, orientations: int, laplacian_residual: bool
+) -> list[tuple[int, int]]:
+    """Returns the height and width of each band of an image of `size`, in the order of `transform`.
+
+    Example:
+      >>> sizes((60, 64), kind="steerable", scales=2, orientations=1, laplacian_residual=True)
+      [(15, 16), (30, 32), (60, 64), (60, 64)]
+    """
+    if kind != "laplacian":
+        strides = [
+            grid.stride
+            for grid in grids(
+                kind=kind, scales=scales, orientations=orientations, laplacian_residual=laplacian_residual
+            )
+        ]
+        return [tuple(-(-length // stride) for length in size) for stride in strides]
+    lows = [size]
+    for _ in range(scales):
+        lows.append(tuple((length - 1) // 2 for length in lows[-1]))
+    bands = [tuple(length - 4 for length in low) for low in lows[:scales]]
+    if laplacian_residual:
+        bands[-1] = lows[scales - 1]
+    return bands[::-1]
 
 
 def period(*, kind: str, scales: int) -> int:
@@ -163,6 +196,8 @@ def _filter(image: jax.Array, taps: np.ndarray, *, stride: int = 1, padding: int
     """Correlates every channel of [N, H, W, C] with each of [n, n] or [n, n, filters] taps; a list of [N, h, w, C]."""
     padding = taps.shape[0] // 2 if padding is None else padding
     taps = taps.reshape(*taps.shape[:2], -1)
+    if image.shape[0] * image.shape[1] * image.shape[2] < _WORTH_COMPILING:
+        return _convolved(image, taps, stride, padding)
     return list(
         jax.lax.platform_dependent(
             image,
@@ -179,12 +214,15 @@ def _shifted(image, taps, stride, padding) -> list[jax.Array]:
     rows, columns = (length + 2 * padding - len(taps) + 1 for length in (height, width))
     padded = padded.reshape(n, height + 2 * padding, -1)  # columns and channels in one axis: long inner loops
 
+    def shift(i, j):  # by `lax`, since indexing takes twice as long to trace, and there are hundreds of shifts
+        start = (0, i, j * channels)
+        return jax.lax.slice(padded, start, (n, i + rows, (j + columns) * channels))
+
+    shifts = {position: shift(*position) for position in np.ndindex(*taps.shape[:2])}
+
     def correlate(plane):
-        shifts = (
-            float(weight) * padded[:, i : i + rows, j * channels : (j + columns) * channels]
-            for (i, j), weight in np.ndenumerate(plane)
-        )
-        return sum(shifts).reshape(n, rows, columns, channels)[:, ::stride, ::stride]
+        weighted = [jax.lax.mul(shifts[position], float(weight)) for position, weight in np.ndenumerate(plane)]
+        return functools.reduce(jax.lax.add, weighted).reshape(n, rows, columns, channels)[:, ::stride, ::stride]
 
     return [correlate(taps[..., i]) for i in range(taps.shape[-1])]
 

@@ -121,9 +121,9 @@ def embed(config: ModelConfig, params: Params, plan: Plan, image: jax.Array, ind
 
 
 def context(plan: Plan, wholes: list[jax.Array], index) -> list[jax.Array]:
-    """Cuts the context windows of a region out of [H, W] arrays, one for every whole band."""
+    """Cuts the context windows of a region out of [N, H, W] arrays, one for every whole band."""
     return [
-        _slice(whole[None], start, [span.context for span in spans])[0]
+        _slice(whole, start, [span.context for span in spans])
         for whole, spans, start in zip(wholes, plan.bands, _contexts(plan, index), strict=True)
     ]
 
@@ -168,6 +168,14 @@ def _cut(length: int, most: int, halo: int, step: int) -> tuple[int, Span, int]:
 
 
 def _band_sizes(config: ModelConfig, size: tuple[int, int]) -> list[tuple[int, int]]:
+    if config.network == "cnn":
+        return pyramid.sizes(
+            size,
+            kind=config.pyramid,
+            scales=config.scales,
+            orientations=config.orientations,
+            laplacian_residual=config.laplacian_residual,
+        )
     image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     features = jax.eval_shape(functools.partial(pim.features, config), pim.shapes(config), image)
     return [band.shape[1:3] for band in features]
