@@ -85,12 +85,12 @@ def train(args: argparse.Namespace) -> int:
     state = training.init(config, mesh)
     args.workdir.mkdir(parents=True, exist_ok=True)
     with checkpoint.manager(args.workdir, keep=config.keep) as manager:
-        if stored := checkpoint.restore(manager, state):
-            state, before = stored
-            if difference := differs(before, about):
-                return fail_together(
-                    2, f"{args.workdir} holds a run with other settings ({difference}): choose another --workdir"
-                )
+        try:
+            if before := checkpoint.newest(manager):
+                check_same(before, about, args.workdir)
+                state = checkpoint.restore(manager, state)
+        except ValueError as error:
+            return fail_together(2, error)
         feed = functools.partial(batches, config, data, training.batched(mesh))
         try:
             hosts.together(lambda: feed(0))
@@ -208,17 +208,15 @@ def average(rows: list[dict]) -> dict[str, float]:
     return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
-def differs(before: dict, now: dict) -> str:
-    """Names what a stored run and this one do not share, or returns an empty string."""
-    try:
-        old = configuration.to_json(configuration.from_json(Config, before["training"]))
-    except ValueError as error:
-        return str(error)
+def check_same(before: dict, now: dict, workdir: Path) -> None:
+    """Raises ValueError, which names what a stored run and this one do not share."""
+    old = configuration.to_json(configuration.from_json(Config, before["training"]))
     new = now["training"]
     fields = [f"{f}: {old.get(f)} there, {new[f]} here" for f in new if f not in FREE_FIELDS and old.get(f) != new[f]]
     if before["data"] != now["data"]:
         fields.append("the data")
-    return "; ".join(fields)
+    if fields:
+        raise ValueError(f"{workdir} holds a run with other settings ({'; '.join(fields)}): choose another --workdir")
 
 
 def configure(args: argparse.Namespace) -> Config | SpipsConfig:

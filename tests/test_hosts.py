@@ -45,7 +45,9 @@ def data(tmp_path_factory):
 class Run:
     """The command on a number of processes of a number of devices each; a context that leaves none behind."""
 
-    def __init__(self, workdir, data, *overrides, layout=(1, 1), slurm=False):
+    def __init__(
+        self, workdir, data, *overrides, layout=(1, 1), slurm=False, waits=(hosts.JOIN_SECONDS, hosts.HEARTBEAT_SECONDS)
+    ):
         count, devices = layout
         self.workdir, self._outputs, self.processes = Path(workdir), Path(tempfile.mkdtemp()), []
         arguments = ["configs/tiny.py", "--workdir", str(workdir), "--data", str(data), *TINY, *overrides]
@@ -57,7 +59,8 @@ class Run:
             elif count > 1:
                 which = ["--coordinator", f"localhost:{port}", "--processes", str(count), "--process", str(i)]
                 mine = [*which, *arguments]
-            self.processes.append(processes.Process(target=child, args=(mine, environment, self._outputs / str(i))))
+            output = self._outputs / str(i)
+            self.processes.append(processes.Process(target=child, args=(mine, environment, output, waits)))
 
     def __enter__(self):
         for process in self.processes:
@@ -86,12 +89,13 @@ class Run:
         return [process.exitcode for process in self.processes]
 
 
-def child(arguments, environment, output):
+def child(arguments, environment, output, waits):
     file = os.open(output, os.O_CREAT | os.O_WRONLY)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.chdir(Path(train.__file__).parent)
     os.environ.update(environment)
+    hosts.JOIN_SECONDS, hosts.HEARTBEAT_SECONDS = waits
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     sys.exit(train.main(arguments))
 
@@ -217,7 +221,8 @@ def test_whenever_a_process_is_killed_the_next_start_continues(data, tmp_path, k
     rng, workdir, survived = random.Random(kills), tmp_path / "w", 0
     for _ in range(kills):
         before = max(saved(workdir), default=0)
-        with Run(workdir, data, ENDLESS, "save_every=2", layout=layout) as run:
+        # A peer that dies is missed for as long as it would take to join, or between two heartbeats.
+        with Run(workdir, data, ENDLESS, "save_every=2", layout=layout, waits=(20, 10)) as run:
             if rng.random() < 0.9:
                 run.wait_for(before + rng.randrange(1, 9))
             time.sleep(rng.random() * 0.3)

@@ -14,7 +14,7 @@ import pytest
 
 from pim_jax import metric
 from pim_jax.data import bundled, prepare
-from pim_jax.training import log
+from pim_jax.training import checkpoint, log
 
 ROOT = Path(__file__).parents[1]
 STEPS = 24
@@ -147,6 +147,20 @@ def test_other_settings_are_refused_in_a_used_directory(train, finished, data):
     assert "batch: 8 there, 16 here" in done.stderr and "--workdir" in done.stderr
 
 
+@pytest.mark.parametrize("file", ["params/manifest.ocdbt", "optimizer/_METADATA", "about/metadata"])
+def test_a_damaged_checkpoint_is_named_with_the_one_before(train, finished, data, tmp_path, file):
+    workdir = shutil.copytree(finished, tmp_path / "w")
+    damaged = workdir / "checkpoints" / str(STEPS) / file
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    done = train(workdir, data, f"steps={STEPS + 4}")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert f"checkpoints/{STEPS} is damaged" in done.stderr
+    assert f"remove this folder to continue from step {STEPS - 4}" in done.stderr
+    shutil.rmtree(damaged.parents[1])
+    assert train(workdir, data).returncode == 0
+    assert numbers(workdir) == numbers(finished)
+
+
 def test_a_training_set_that_lacks_a_shard_is_refused_at_the_start(train, data, tmp_path):
     shutil.copytree(data, tmp_path / "data")
     next((tmp_path / "data").glob("*array_record*")).unlink()
@@ -161,9 +175,11 @@ def test_a_damaged_record_ends_the_run_with_one_line(train, data, tmp_path):
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
-    done = train(tmp_path / "w", tmp_path / "data")
+    done = train(tmp_path / "w", tmp_path / "data", "save_every=1")
     assert done.returncode == 1
     assert "has a damaged record, number" in done.stderr and "Traceback" not in done.stderr
+    steps = [row["step"] for row in log.read(tmp_path / "w")]
+    assert [int(saved.name) for saved in checkpoint.of_run(tmp_path / "w")] == steps[-3:]
 
 
 @pytest.mark.parametrize(

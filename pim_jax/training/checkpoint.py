@@ -69,7 +69,7 @@ PIM = {"pim": Format(ModelConfig, _pim_shapes)}
 def manager(workdir: str | Path, *, keep: int) -> Iterator[ocp.CheckpointManager]:
     """A context with the checkpoints of a run, for writing; its end waits for the last save.
 
-    It does not after an exception: the other processes, with which it would have to finish, may be gone.
+    After an exception only a single process waits: others, with which it would have to finish, may be gone.
 
     Raises:
       OSError: a checkpoint cannot be written; the message says why, and which is the last that was.
@@ -83,7 +83,13 @@ def manager(workdir: str | Path, *, keep: int) -> Iterator[ocp.CheckpointManager
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax raises its errors, and logs them with tracebacks too
     with _writing(directory):
         opened = ocp.CheckpointManager(directory, options=options)
-    yield opened
+    try:
+        yield opened
+    except Exception:
+        if jax.process_count() == 1:
+            with contextlib.suppress(Exception):  # the first one counts
+                opened.close()
+        raise
     with _writing(directory):
         opened.close()
 
@@ -114,24 +120,34 @@ def wait(manager: ocp.CheckpointManager) -> None:
         manager.wait_until_finished()
 
 
-def restore(manager: ocp.CheckpointManager, state: State) -> tuple[State, dict] | None:
-    """Returns the newest checkpoint as (state, about), or None if there is none.
+def newest(manager: ocp.CheckpointManager) -> dict | None:
+    """Returns what is known of the newest checkpoint, its `about`, or None if there is none.
+
+    Raises:
+      ValueError: it is damaged.
+    """
+    if manager.latest_step() is None:
+        return None
+    return _restore(manager, about=ocp.args.JsonRestore()).about
+
+
+def restore(manager: ocp.CheckpointManager, state: State) -> State:
+    """Returns the state of the newest checkpoint.
 
     Args:
-      manager: from `manager`.
+      manager: from `manager`; there must be a checkpoint.
       state: a state of the same configuration; its shapes and shardings are used, not its values.
+
+    Raises:
+      ValueError: the checkpoint is damaged.
     """
-    step = manager.latest_step()
-    if step is None:
-        return None
-    args = ocp.args.Composite(
+    stored = _restore(
+        manager,
         params=ocp.args.StandardRestore(state.params),
         optimizer=ocp.args.StandardRestore(state.optimizer),
-        about=ocp.args.JsonRestore(),
     )
-    stored = manager.restore(step, args=args)
-    done = jax.device_put(np.int32(step), state.step.sharding)
-    return State(done, stored.params, stored.optimizer), stored.about
+    done = jax.device_put(np.int32(manager.latest_step()), state.step.sharding)
+    return State(done, stored.params, stored.optimizer)
 
 
 def save_weights(directory: str | Path, model: Any, params: pim.Params, *, name: str, **about: Any) -> None:
@@ -225,6 +241,17 @@ def _check_room(directory: Path, tree) -> None:
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + _METADATA_BYTES
     if (free := shutil.disk_usage(directory).free) < needed:
         raise OSError(f"it needs {needed / 1e6:.1f} MB, and the disk has {free / 1e6:.1f} MB left")
+
+
+def _restore(manager, **items):
+    try:
+        return manager.restore(manager.latest_step(), args=ocp.args.Composite(**items))
+    except jax.errors.JaxRuntimeError:  # of the devices or the other processes, not of the disk
+        raise
+    except Exception as error:  # orbax and tensorstore raise many kinds
+        complete = of_run(Path(manager.directory).parent)
+        then = f"continue from step {complete[-2].name}" if len(complete) > 1 else "begin again"
+        raise ValueError(f"{complete[-1]} is damaged ({_first_line(error)}): remove this folder to {then}") from error
 
 
 @contextlib.contextmanager
