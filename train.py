@@ -30,6 +30,7 @@ from pim_jax.training.config import Config
 
 # What may change when a run resumes: none of these decides what a step computes.
 FREE_FIELDS = ("steps", "log_every", "save_every", "keep", "precision")
+SHARED_WITHIN_SECONDS = 90  # network file systems may be a minute late
 PEERS = (
     " (Another process may have ended, and its last lines say why. Start all of them again: they continue from the "
     "last checkpoint.)"
@@ -84,6 +85,10 @@ def train(args: argparse.Namespace) -> int:
     mesh = training.mesh()
     state = training.init(config, mesh)
     args.workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        check_shared(args.workdir)
+    except ValueError as error:
+        return fail_together(2, error)
     with checkpoint.manager(args.workdir, keep=config.keep) as manager:
         try:
             if before := checkpoint.newest(manager):
@@ -206,6 +211,25 @@ def copy(state: training.State) -> training.State:
 
 def average(rows: list[dict]) -> dict[str, float]:
     return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+
+def check_shared(workdir: Path) -> None:
+    """Raises ValueError if the processes do not see one folder: each would save a part of every checkpoint."""
+    if jax.process_count() == 1:
+        return
+    mark = workdir / "shared"
+    hosts.together(lambda: mark.write_text("by process 0") if jax.process_index() == 0 else None)
+
+    def look():
+        until = time.monotonic() + SHARED_WITHIN_SECONDS
+        while not mark.exists():
+            if time.monotonic() > until:
+                raise ValueError(f"{workdir} does not show what process 0 writes there; --workdir must be one for all")
+            time.sleep(0.1)
+
+    hosts.together(look)
+    if jax.process_index() == 0:
+        mark.unlink()
 
 
 def check_same(before: dict, now: dict, workdir: Path) -> None:

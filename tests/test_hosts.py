@@ -45,22 +45,21 @@ def data(tmp_path_factory):
 class Run:
     """The command on a number of processes of a number of devices each; a context that leaves none behind."""
 
-    def __init__(
-        self, workdir, data, *overrides, layout=(1, 1), slurm=False, waits=(hosts.JOIN_SECONDS, hosts.HEARTBEAT_SECONDS)
-    ):
+    def __init__(self, workdir, data, *overrides, layout=(1, 1), slurm=False, prelude=None, elsewhere=None):
         count, devices = layout
         self.workdir, self._outputs, self.processes = Path(workdir), Path(tempfile.mkdtemp()), []
-        arguments = ["configs/tiny.py", "--workdir", str(workdir), "--data", str(data), *TINY, *overrides]
+        arguments = ["configs/tiny.py", "--data", str(data), *TINY, *overrides, "--workdir"]
         port = free_port()
         for i in range(count):
-            environment, mine = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}, arguments
+            environment = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+            mine = [*arguments, str(elsewhere if i and elsewhere else workdir)]
             if slurm:
                 environment |= as_slurm(count, i, port)
             elif count > 1:
                 which = ["--coordinator", f"localhost:{port}", "--processes", str(count), "--process", str(i)]
-                mine = [*which, *arguments]
+                mine = [*which, *mine]
             output = self._outputs / str(i)
-            self.processes.append(processes.Process(target=child, args=(mine, environment, output, waits)))
+            self.processes.append(processes.Process(target=child, args=(mine, environment, output, prelude)))
 
     def __enter__(self):
         for process in self.processes:
@@ -89,15 +88,29 @@ class Run:
         return [process.exitcode for process in self.processes]
 
 
-def child(arguments, environment, output, waits):
+def child(arguments, environment, output, prelude):
     file = os.open(output, os.O_CREAT | os.O_WRONLY)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.chdir(Path(train.__file__).parent)
     os.environ.update(environment)
-    hosts.JOIN_SECONDS, hosts.HEARTBEAT_SECONDS = waits
+    if prelude:
+        prelude()
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     sys.exit(train.main(arguments))
+
+
+def impatient():
+    """A peer that dies is missed for as long as it may take to join, or between two heartbeats."""
+    hosts.JOIN_SECONDS, hosts.HEARTBEAT_SECONDS = 20, 10
+
+
+def hasty():
+    train.SHARED_WITHIN_SECONDS = 1
+
+
+def careless():
+    checkpoint._check_room = lambda directory, tree: None
 
 
 def as_slurm(count, process, port):
@@ -197,6 +210,13 @@ def test_a_run_continues_on_other_devices(preempted, data, tmp_path, layout, ass
     assert_as_one(workdir)
 
 
+def test_a_working_directory_that_is_not_shared_is_refused(data, tmp_path):
+    with Run(tmp_path / "w", data, ENDLESS, layout=(2, 1), elsewhere=tmp_path / "v", prelude=hasty) as run:
+        assert run.end() == [2, 2], run.said
+    [error] = [line for line in run.said[0].splitlines() if line.startswith("train.py: ")]
+    assert "process 1: " in error and "does not show what process 0 writes" in error
+
+
 def test_when_one_process_dies_the_other_ends_and_says_so(data, tmp_path, assert_as_one):
     with Run(tmp_path / "w", data, ENDLESS, layout=(2, 1), slurm=True) as run:
         run.wait_for(6)
@@ -221,8 +241,7 @@ def test_whenever_a_process_is_killed_the_next_start_continues(data, tmp_path, k
     rng, workdir, survived = random.Random(kills), tmp_path / "w", 0
     for _ in range(kills):
         before = max(saved(workdir), default=0)
-        # A peer that dies is missed for as long as it would take to join, or between two heartbeats.
-        with Run(workdir, data, ENDLESS, "save_every=2", layout=layout, waits=(20, 10)) as run:
+        with Run(workdir, data, ENDLESS, "save_every=2", layout=layout, prelude=impatient) as run:
             if rng.random() < 0.9:
                 run.wait_for(before + rng.randrange(1, 9))
             time.sleep(rng.random() * 0.3)
@@ -258,17 +277,22 @@ def small_disk(path, size):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs tmpfs")
-def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_continues_when_there_is_room(data, tmp_path, assert_as_one):
+@pytest.mark.parametrize("prelude", [None, careless], ids=["before a save", "during a save"])
+def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_continues_when_there_is_room(
+    data, tmp_path, assert_as_one, prelude
+):
     with small_disk(tmp_path / "disk", "3m") as disk:
         workdir = disk / "w"
         with Run(workdir, data, "steps=4") as run:
             assert run.end() == [0], run.said
         ballast = disk / "ballast"
         fill(ballast, leave=16384)  # room for lines of the log, not for a checkpoint
-        with Run(workdir, data, "steps=12") as run:
+        with Run(workdir, data, "steps=12", prelude=prelude) as run:
             assert run.end() == [1], run.said
-        [error] = [line for line in run.said[0].splitlines() if not line.startswith(("step ", "configs/"))]
-        assert error.startswith("train.py: ") and "run again to continue" in error
+        errors = [line for line in run.said[0].splitlines() if line.startswith("train.py: ")]
+        assert len(errors) == 1 and "run again to continue" in errors[0]
+        if prelude is None:  # a save that has begun makes orbax's threads talk
+            assert all(line.startswith(("step ", "configs/", "train.py: ")) for line in run.said[0].splitlines())
         assert saved(workdir) == [4] and checkpoint.load_weights(workdir).about["step"] == 4
         ballast.unlink()
         with Run(workdir, data, "steps=12") as run:
