@@ -105,7 +105,8 @@ def batches(name_x: str, x: int, name_y: str, y: int) -> None:
 def _check_values(name: str, image) -> None:
     if isinstance(image, jax.core.Tracer):
         return
-    low, high = (float(f(image)) for f in (jnp.min, jnp.max))
+    with jax.ensure_compile_time_eval():  # a concrete image may be compared inside of a function that is traced
+        low, high = (float(f(image)) for f in (jnp.min, jnp.max))
     if not np.isfinite([low, high]).all():
         raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
     # Resampling and codecs overshoot a little; scales other than [0, 1] overshoot a lot.

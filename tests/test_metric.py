@@ -148,6 +148,7 @@ def test_goes_through_jit_vmap_and_shard_map(pim):
 
     np.testing.assert_allclose(jax.jit(distance)(pim, x, y), wanted, rtol=1e-5)
     np.testing.assert_allclose(jax.vmap(pim.distance)(x, y), wanted, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(lambda y: pim.distance(x, y))(y), wanted, rtol=1e-5)
     mesh, batch = Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data")
     mapped = jax.shard_map(distance, mesh=mesh, in_specs=(PartitionSpec(), batch, batch), out_specs=batch)
     np.testing.assert_allclose(jax.jit(mapped)(pim, x, y), wanted, rtol=1e-5)
@@ -194,6 +195,12 @@ def test_bad_images_are_clear_errors(pim, x, error, message):
 def test_no_value_is_checked_under_jit(pim):
     bad = jnp.full((1, 16, 16, 3), jnp.nan)
     assert bool(jnp.isnan(jax.jit(pim.distance)(bad, bad)).all())
+
+
+def test_an_image_that_a_jitted_function_holds_is_checked(pim):
+    x, bad = images(0, size=(16, 16)), jnp.full((1, 16, 16, 3), jnp.nan)
+    with pytest.raises(ValueError, match="not finite"):
+        jax.jit(lambda x: pim.distance(x, bad))(x)
 
 
 def test_embeddings_of_two_sizes_are_an_error(pim):
