@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pim_jax.training.checkpoint import Format, Weights
 
 DEFAULT_SEED = 0
-DEFAULT_SAMPLES = 4
+DEFAULT_SAMPLES = 1
 PRECISIONS = ("default", "high", "highest")
 
 Embedding = tuple[Mixture, ...]
@@ -76,7 +76,8 @@ class Metric:
           x, y: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1], of one height and width, at least
             `config.smallest_size`. Either may have N = 1 against a batch, and is then encoded once.
           key: of the Monte-Carlo samples; `jax.random.key(0)` if none is given. pim-1 needs none.
-          num_samples: Monte-Carlo samples from each side.
+          num_samples: Monte-Carlo samples from each side at every position of every band. The standard error is that of
+            a mean over positions: with one sample about 1 % of the distance of 64 x 64 pixels, 0.2 % of 192 x 192.
 
         Returns:
           [N] float32, or [] for two single images.

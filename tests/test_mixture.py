@@ -41,7 +41,7 @@ def test_equal_components_are_one_component():
 
 def test_samples_have_the_mean_and_the_spread_of_the_mixture():
     m = random_mixture(0, 3, shape=(2,), spread=3.0)
-    z = mixture.sample(m, jax.random.key(1), 40_000)
+    z = mixture.sample(m, mixture.noise(m, jax.random.key(1), 40_000))
     assert z.shape == (40_000, 2, 4)
     np.testing.assert_allclose(z.mean(0), mixture.mean(m), atol=0.1)
     weights = jax.nn.softmax(m.logits)[..., None]

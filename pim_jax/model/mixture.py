@@ -44,16 +44,33 @@ def mean(mixture: Mixture) -> jax.Array:
     return jnp.sum(jax.nn.softmax(mixture.logits)[..., None] * mixture.means, -2)
 
 
-def sample(mixture: Mixture, key: jax.Array, num_samples: int) -> jax.Array:
-    """Draws independent samples, [num_samples, ..., D]; differentiable in the means, not in the logits."""
-    component_key, noise_key = jax.random.split(key)
-    # The largest of logits + Gumbel noise is a categorical draw. Vectors are drawn and reshaped, here and elsewhere,
-    # because XLA takes many seconds to compile draws of high rank on CPU.
-    shape = (num_samples, *mixture.logits.shape)
-    gumbel = jax.random.gumbel(component_key, (math.prod(shape),), mixture.logits.dtype).reshape(shape)
-    component = jnp.argmax(mixture.logits[None] + gumbel, -1)
+class Noise(NamedTuple):
+    """What makes a sample of a mixture random."""
+
+    components: jax.Array  # Gumbel noise, [num_samples, ..., K]
+    values: jax.Array  # Gaussian noise, [num_samples, ..., D]
+
+
+def noise(like: Mixture, key: jax.Array, num_samples: int) -> Noise:
+    """Draws the noise of `num_samples` samples of a mixture of this shape."""
+    component_key, value_key = jax.random.split(key)
+    components, values = (
+        (num_samples, *shape) for shape in (like.logits.shape, (*like.means.shape[:-2], like.means.shape[-1]))
+    )
+    # Vectors are drawn and reshaped, here and elsewhere, because XLA takes many seconds to compile draws of high rank
+    # on CPU.
+    return Noise(
+        jax.random.gumbel(component_key, (math.prod(components),), like.logits.dtype).reshape(components),
+        jax.random.normal(value_key, (math.prod(values),), like.means.dtype).reshape(values),
+    )
+
+
+def sample(mixture: Mixture, noise: Noise) -> jax.Array:
+    """Samples, [num_samples, ..., D]; differentiable in the means, not in the logits."""
+    # The largest of logits + Gumbel noise is a categorical draw.
+    component = jnp.argmax(mixture.logits[None] + noise.components, -1)
     means = jnp.take_along_axis(mixture.means[None], component[..., None, None], -2)[..., 0, :]
-    return means + jax.random.normal(noise_key, (means.size,), means.dtype).reshape(means.shape)
+    return means + noise.values
 
 
 def symmetric_kl(p: Mixture, q: Mixture) -> jax.Array:
@@ -70,11 +87,12 @@ def symmetric_kl(p: Mixture, q: Mixture) -> jax.Array:
 def symmetric_kl_monte_carlo(p: Mixture, q: Mixture, key: jax.Array, num_samples: int) -> jax.Array:
     """Estimates KL(p‖q) + KL(q‖p) from `num_samples` of each side, in nats (paper, equation 3), [...].
 
-    Both sides draw from the same key, so the estimate is symmetric in p and q up to rounding, and exactly 0 at p = q.
+    Both sides have the same noise, so the estimate is symmetric in p and q up to rounding, and exactly 0 at p = q.
     """
+    drawn = noise(p, key, num_samples)
 
     def kl(a, b):
-        log_ratio = jax.vmap(lambda z: log_prob(a, z) - log_prob(b, z))(sample(a, key, num_samples))
+        log_ratio = jax.vmap(lambda z: log_prob(a, z) - log_prob(b, z))(sample(a, drawn))
         return jnp.mean(log_ratio, 0)
 
     return kl(p, q) + kl(q, p)
