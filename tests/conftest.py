@@ -15,6 +15,8 @@ import jax
 import numpy as np
 import pytest
 
+from pim_jax.data import bundled, prepare
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -25,6 +27,15 @@ SHARED = Path(__file__).parents[2] / "shared"
 def one_device() -> dict[str, str]:
     """The environment of a command run as a process of its own, on one device as on a laptop: quicker than eight."""
     return {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+
+
+@pytest.fixture(scope="session")
+def clip_pairs(tmp_path_factory) -> Path:
+    """The bundled clip as a training set, not to be changed."""
+    out = tmp_path_factory.mktemp("clip") / "pairs"
+    with bundled.clip() as clip:
+        assert prepare.main([str(clip), "--out", str(out), "--workers", "1"]) == 0
+    return out
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import train
-from pim_jax.data import bundled, pairs, prepare
+from pim_jax.data import pairs
 from pim_jax.training import checkpoint, hosts, log
 
 TINY = ["model.pyramid=none", "model.widths=(4,3)", "patch=32", "batch=8", "log_every=1", "save_every=4"]
@@ -32,14 +32,6 @@ BATCH, ENDLESS, PATIENCE = 8, "steps=100000", 900  # seconds: for busy machines
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["train", "jax.experimental.multihost_utils"])
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    out = tmp_path_factory.mktemp("data") / "pairs"
-    with bundled.clip() as clip:
-        assert prepare.main([str(clip), "--out", str(out), "--workers", "1"]) == 0
-    return out
 
 
 class Run:
@@ -145,14 +137,14 @@ def losses(workdir):
 
 
 @pytest.fixture(scope="module")
-def assert_as_one(data, tmp_path_factory):
+def assert_as_one(clip_pairs, tmp_path_factory):
     """Compares what a run computed with one process on one device, which goes on for as long as need be."""
     workdir = tmp_path_factory.mktemp("one") / "w"
 
     def compare(found):
         last = max(losses(found))
         if not workdir.exists() or max(losses(workdir)) < last:
-            with Run(workdir, data, f"steps={last}") as one:
+            with Run(workdir, clip_pairs, f"steps={last}") as one:
                 assert one.end() == [0], one.said
         wanted = losses(workdir)
         assert sorted(losses(found)) == list(range(1, last + 1))
@@ -167,19 +159,19 @@ def assert_as_one(data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def preempted(data, tmp_path_factory):
+def preempted(clip_pairs, tmp_path_factory):
     """A run on two processes of four devices, one of which was told to end."""
     workdir = tmp_path_factory.mktemp("two") / "w"
-    with Run(workdir, data, ENDLESS, "save_every=100000", layout=(2, 4)) as run:
+    with Run(workdir, clip_pairs, ENDLESS, "save_every=100000", layout=(2, 4)) as run:
         run.wait_for(2)
         run.signal(1, signal.SIGTERM)
         assert run.end() == [0, 0], run.said[0] + run.said[1]
     return run
 
 
-def test_the_records_divide_neither_into_batches_nor_among_processes(data):
+def test_the_records_divide_neither_into_batches_nor_among_processes(clip_pairs):
     """What makes the comparisons of this file those of uneven data."""
-    count = len(pairs.records.open_dataset(data))
+    count = len(pairs.records.open_dataset(clip_pairs))
     assert count % BATCH and count % 2
 
 
@@ -201,24 +193,24 @@ def test_two_processes_compute_what_one_does(preempted, assert_as_one):
 @pytest.mark.parametrize(
     "layout", [(1, 1), *(pytest.param(layout, marks=pytest.mark.nightly) for layout in [(1, 4), (4, 2), (2, 4)])]
 )
-def test_a_run_continues_on_other_devices(preempted, data, tmp_path, layout, assert_as_one):
+def test_a_run_continues_on_other_devices(preempted, clip_pairs, tmp_path, layout, assert_as_one):
     workdir = shutil.copytree(preempted.workdir, tmp_path / "w")
     [step] = saved(workdir)
-    with Run(workdir, data, f"steps={step + 6}", layout=layout) as run:
+    with Run(workdir, clip_pairs, f"steps={step + 6}", layout=layout) as run:
         assert run.end() == [0] * layout[0], run.said[0]
     assert f"step {step} of {step + 6}" in run.said[0] and f"finished at step {step + 6}" in run.said[0]
     assert_as_one(workdir)
 
 
-def test_a_working_directory_that_is_not_shared_is_refused(data, tmp_path):
-    with Run(tmp_path / "w", data, ENDLESS, layout=(2, 1), elsewhere=tmp_path / "v", prelude=hasty) as run:
+def test_a_working_directory_that_is_not_shared_is_refused(clip_pairs, tmp_path):
+    with Run(tmp_path / "w", clip_pairs, ENDLESS, layout=(2, 1), elsewhere=tmp_path / "v", prelude=hasty) as run:
         assert run.end() == [2, 2], run.said
     [error] = [line for line in run.said[0].splitlines() if line.startswith("train.py: ")]
     assert "process 1: " in error and "does not show what process 0 writes" in error
 
 
-def test_when_one_process_dies_the_other_ends_and_says_so(data, tmp_path, assert_as_one):
-    with Run(tmp_path / "w", data, ENDLESS, layout=(2, 1), slurm=True) as run:
+def test_when_one_process_dies_the_other_ends_and_says_so(clip_pairs, tmp_path, assert_as_one):
+    with Run(tmp_path / "w", clip_pairs, ENDLESS, layout=(2, 1), slurm=True) as run:
         run.wait_for(6)
         run.signal(1, signal.SIGKILL)
         began = time.monotonic()
@@ -228,7 +220,7 @@ def test_when_one_process_dies_the_other_ends_and_says_so(data, tmp_path, assert
     assert "train.py: process 0: " in run.said[0] and "Another process may have ended" in run.said[0]
     assert "Traceback" not in run.said[0]
     newest = max(saved(tmp_path / "w"))
-    with Run(tmp_path / "w", data, f"steps={newest + 6}") as again:
+    with Run(tmp_path / "w", clip_pairs, f"steps={newest + 6}") as again:
         assert again.end() == [0], again.said
     assert f"step {newest} of {newest + 6}" in again.said[0]
     assert_as_one(tmp_path / "w")
@@ -236,12 +228,12 @@ def test_when_one_process_dies_the_other_ends_and_says_so(data, tmp_path, assert
 
 @pytest.mark.parametrize("kills", [3, pytest.param(60, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("layout", [(1, 1), pytest.param((2, 1), marks=pytest.mark.nightly)])
-def test_whenever_a_process_is_killed_the_next_start_continues(data, tmp_path, kills, layout, assert_as_one):
+def test_whenever_a_process_is_killed_the_next_start_continues(clip_pairs, tmp_path, kills, layout, assert_as_one):
     """Saving every second step, so that most kills fall into an asynchronous save; some fall into the start."""
     rng, workdir, survived = random.Random(kills), tmp_path / "w", 0
     for _ in range(kills):
         before = max(saved(workdir), default=0)
-        with Run(workdir, data, ENDLESS, "save_every=2", layout=layout, prelude=impatient) as run:
+        with Run(workdir, clip_pairs, ENDLESS, "save_every=2", layout=layout, prelude=impatient) as run:
             if rng.random() < 0.9:
                 run.wait_for(before + rng.randrange(1, 9))
             time.sleep(rng.random() * 0.3)
@@ -256,7 +248,7 @@ def test_whenever_a_process_is_killed_the_next_start_continues(data, tmp_path, k
         survived += 1
     assert survived == kills
     last = max(saved(workdir), default=0) + 2
-    with Run(workdir, data, f"steps={last}", "save_every=2", layout=layout) as run:
+    with Run(workdir, clip_pairs, f"steps={last}", "save_every=2", layout=layout) as run:
         assert run.end() == [0] * layout[0], run.said[0]
     assert not list((workdir / "checkpoints").glob("*tmp*"))
     assert_as_one(workdir)
@@ -279,15 +271,15 @@ def small_disk(path, size):
 @pytest.mark.skipif(sys.platform != "linux", reason="needs tmpfs")
 @pytest.mark.parametrize("prelude", [None, careless], ids=["before a save", "during a save"])
 def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_continues_when_there_is_room(
-    data, tmp_path, assert_as_one, prelude
+    clip_pairs, tmp_path, assert_as_one, prelude
 ):
     with small_disk(tmp_path / "disk", "3m") as disk:
         workdir = disk / "w"
-        with Run(workdir, data, "steps=4") as run:
+        with Run(workdir, clip_pairs, "steps=4") as run:
             assert run.end() == [0], run.said
         ballast = disk / "ballast"
         fill(ballast, leave=16384)  # room for lines of the log, not for a checkpoint
-        with Run(workdir, data, "steps=12", prelude=prelude) as run:
+        with Run(workdir, clip_pairs, "steps=12", prelude=prelude) as run:
             assert run.end() == [1], run.said
         errors = [line for line in run.said[0].splitlines() if line.startswith("train.py: ")]
         assert len(errors) == 1 and "run again to continue" in errors[0]
@@ -295,7 +287,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_continues_when_there_
             assert all(line.startswith(("step ", "configs/", "train.py: ")) for line in run.said[0].splitlines())
         assert saved(workdir) == [4] and checkpoint.load_weights(workdir).about["step"] == 4
         ballast.unlink()
-        with Run(workdir, data, "steps=12") as run:
+        with Run(workdir, clip_pairs, "steps=12") as run:
             assert run.end() == [0], run.said
         assert "step 4 of 12" in run.said[0]
         assert_as_one(workdir)

@@ -5,21 +5,12 @@ import numpy as np
 import pytest
 
 from pim_jax import metric, release
-from pim_jax.data import bundled, pairs, prepare
+from pim_jax.data import pairs
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
 from pim_jax.training import checkpoint, whiten
 
 MODEL = ModelConfig(pyramid="none", widths=(4, 3))
-
-
-@pytest.fixture(scope="module")
-def frame_pairs(tmp_path_factory):
-    """The bundled clip as a training set."""
-    out = tmp_path_factory.mktemp("clip") / "pairs"
-    with bundled.clip() as clip:
-        assert prepare.main([str(clip), "--out", str(out), "--workers", "1"]) == 0
-    return out
 
 
 @pytest.fixture
@@ -44,23 +35,23 @@ def test_the_weights_of_a_run_load_under_their_new_name(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("mixtures", [1, 2])
-def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, frame_pairs, mixtures):
+def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, clip_pairs, mixtures):
     model = ModelConfig(pyramid="none", widths=(4, 3), dimensions=3, mixtures=mixtures)
     params = pim.init(model, jax.random.key(0))
     checkpoint.save_weights(tmp_path / "run", model, params, name="of a run", training={"steps": 7})
-    assert release.main([str(tmp_path / "run"), str(tmp_path / "white"), "--whiten", str(frame_pairs)]) == 0
+    assert release.main([str(tmp_path / "run"), str(tmp_path / "white"), "--whiten", str(clip_pairs)]) == 0
 
     stored = checkpoint.load_weights(tmp_path / "white")
-    assert stored.about["whitened_by"] == pairs.data_hash(frame_pairs)
-    (before,), (after,) = (whiten.covariances(model, p, frame_pairs) for p in (params, stored.params))
+    assert stored.about["whitened_by"] == pairs.data_hash(clip_pairs)
+    (before,), (after,) = (whiten.covariances(model, p, clip_pairs) for p in (params, stored.params))
     values = np.linalg.eigvalsh(before)
     np.testing.assert_allclose(np.linalg.eigvalsh(after), values / (values + 0.001 * values.mean()), rtol=1e-3)
 
 
-def test_weights_without_a_last_linear_layer_are_not_whitened(tmp_path, frame_pairs, capsys):
+def test_weights_without_a_last_linear_layer_are_not_whitened(tmp_path, clip_pairs, capsys):
     model = ModelConfig(pyramid="none", widths=(4, 3), head="released")
     checkpoint.save_weights(tmp_path / "run", model, pim.init(model, jax.random.key(0)), name="of a run", training={})
-    assert release.main([str(tmp_path / "run"), str(tmp_path / "out"), "--whiten", str(frame_pairs)]) == 2
+    assert release.main([str(tmp_path / "run"), str(tmp_path / "out"), "--whiten", str(clip_pairs)]) == 2
     assert "only models with head='paper'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from pim_jax import metric
-from pim_jax.data import bundled, prepare
 from pim_jax.training import checkpoint, log
 
 ROOT = Path(__file__).parents[1]
@@ -27,14 +26,6 @@ TINY = [
     "log_every=1",
     "save_every=4",
 ]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    out = tmp_path_factory.mktemp("data") / "pairs"
-    with bundled.clip() as clip:
-        assert prepare.main([str(clip), "--out", str(out), "--workers", "1"]) == 0
-    return out
 
 
 def command(workdir, data, *overrides):
@@ -58,9 +49,9 @@ def numbers(workdir):
 
 
 @pytest.fixture(scope="module")
-def finished(train, data, tmp_path_factory):
+def finished(train, clip_pairs, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "w"
-    done = train(workdir, data)
+    done = train(workdir, clip_pairs)
     assert done.returncode == 0, done.stderr
     assert f"finished at step {STEPS}" in done.stdout
     return workdir
@@ -79,21 +70,25 @@ def test_the_metric_loads_from_the_working_directory(finished):
     assert pim.config.widths == (6, 3) and "tiny" in pim.name
 
 
-def test_running_again_continues_to_the_same_numbers(train, finished, data, tmp_path):
-    assert train(tmp_path, data, "steps=10").returncode == 0
-    again = train(tmp_path, data)
+def test_running_again_continues_to_the_same_numbers(train, finished, clip_pairs, tmp_path):
+    assert train(tmp_path, clip_pairs, "steps=10").returncode == 0
+    again = train(tmp_path, clip_pairs)
     assert again.returncode == 0 and f"step 10 of {STEPS}" in again.stdout
     assert numbers(tmp_path) == numbers(finished)
 
 
 @pytest.mark.slow
 def test_killed_at_random_steps_the_losses_continue_as_if_nothing_had_happened(
-    train, finished, data, tmp_path, one_device
+    train, finished, clip_pairs, tmp_path, one_device
 ):
     rng, kills = random.Random(0), 0
     for _ in range(3):
         process = subprocess.Popen(
-            command(tmp_path, data), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=one_device
+            command(tmp_path, clip_pairs),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=one_device,
         )
         target = rng.randrange(4 * kills + 2, 4 * kills + 8)
         while process.poll() is None and steps_done(tmp_path) < target:
@@ -103,14 +98,14 @@ def test_killed_at_random_steps_the_losses_continue_as_if_nothing_had_happened(
             process.wait()
             kills += 1
     assert kills == 3
-    assert train(tmp_path, data).returncode == 0
+    assert train(tmp_path, clip_pairs).returncode == 0
     assert numbers(tmp_path) == numbers(finished)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_leaves_with_a_clear_line(train, finished, data, tmp_path, number, one_device):
+def test_a_signal_saves_and_leaves_with_a_clear_line(train, finished, clip_pairs, tmp_path, number, one_device):
     process = subprocess.Popen(
-        command(tmp_path, data, "save_every=1000"),
+        command(tmp_path, clip_pairs, "save_every=1000"),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -126,12 +121,12 @@ def test_a_signal_saves_and_leaves_with_a_clear_line(train, finished, data, tmp_
     (saved,) = (tmp_path / "checkpoints").iterdir()
     assert int(saved.name) == log.read(tmp_path)[-1]["step"]
     if number == signal.SIGTERM:
-        assert train(tmp_path, data).returncode == 0
+        assert train(tmp_path, clip_pairs).returncode == 0
         assert numbers(tmp_path) == numbers(finished)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(train, data, tmp_path):
-    done = train(tmp_path, data, "learning_rate=1e30", "save_every=1")
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(train, clip_pairs, tmp_path):
+    done = train(tmp_path, clip_pairs, "learning_rate=1e30", "save_every=1")
     assert done.returncode == 1
     assert "is not finite" in done.stderr and "Traceback" not in done.stderr
     assert "first not finite: " in done.stderr and "when the step was repeated" not in done.stderr
@@ -141,36 +136,36 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     assert all(json.dumps(row).find("NaN") < 0 for row in log.read(tmp_path))
 
 
-def test_other_settings_are_refused_in_a_used_directory(train, finished, data):
-    done = train(finished, data, "batch=16")
+def test_other_settings_are_refused_in_a_used_directory(train, finished, clip_pairs):
+    done = train(finished, clip_pairs, "batch=16")
     assert done.returncode == 2
     assert "batch: 8 there, 16 here" in done.stderr and "--workdir" in done.stderr
 
 
 @pytest.mark.parametrize("file", ["params/manifest.ocdbt", "optimizer/_METADATA", "about/metadata"])
-def test_a_damaged_checkpoint_is_named_with_the_one_before(train, finished, data, tmp_path, file):
+def test_a_damaged_checkpoint_is_named_with_the_one_before(train, finished, clip_pairs, tmp_path, file):
     workdir = shutil.copytree(finished, tmp_path / "w")
     damaged = workdir / "checkpoints" / str(STEPS) / file
     damaged.write_bytes(damaged.read_bytes()[:20])
-    done = train(workdir, data, f"steps={STEPS + 4}")
+    done = train(workdir, clip_pairs, f"steps={STEPS + 4}")
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert f"checkpoints/{STEPS} is damaged" in done.stderr
     assert f"remove this folder to continue from step {STEPS - 4}" in done.stderr
     shutil.rmtree(damaged.parents[1])
-    assert train(workdir, data).returncode == 0
+    assert train(workdir, clip_pairs).returncode == 0
     assert numbers(workdir) == numbers(finished)
 
 
-def test_a_training_set_that_lacks_a_shard_is_refused_at_the_start(train, data, tmp_path):
-    shutil.copytree(data, tmp_path / "data")
+def test_a_training_set_that_lacks_a_shard_is_refused_at_the_start(train, clip_pairs, tmp_path):
+    shutil.copytree(clip_pairs, tmp_path / "data")
     next((tmp_path / "data").glob("*array_record*")).unlink()
     done = train(tmp_path / "w", tmp_path / "data")
     assert done.returncode == 2 and not (tmp_path / "w").exists()
     assert "is missing or broken off" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_damaged_record_ends_the_run_with_one_line(train, data, tmp_path):
-    shutil.copytree(data, tmp_path / "data")
+def test_a_damaged_record_ends_the_run_with_one_line(train, clip_pairs, tmp_path):
+    shutil.copytree(clip_pairs, tmp_path / "data")
     shard = next((tmp_path / "data").glob("*array_record*"))
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
