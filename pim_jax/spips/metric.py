@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from pim_jax import inputs
 from pim_jax import metric as pim_metric
@@ -24,7 +23,7 @@ from pim_jax.training import checkpoint
 
 
 def _shapes(model: SpipsModel) -> score.Params:
-    return score.shapes(parts.channels(model), model.components, model.hidden, model.members)
+    return score.shapes(parts.count(model), model.hidden, model.members)
 
 
 FORMAT = {"spips": checkpoint.Format(SpipsModel, _shapes)}
@@ -86,8 +85,8 @@ class Spips:
     def distance_map(self, x: jax.Array, y: jax.Array) -> jax.Array:
         """Where the images differ: what every pixel contributes to the distance, which is the mean.
 
-        The score is not a sum over pixels, so it is shared out: every channel of every map has its own part of the
-        amount of difference, which its pixels share, and the gain scales all of them.
+        The score is not a sum over pixels, so it is shared out: every map has its own part of the amount of difference,
+        which its pixels share, and the gain scales all of them.
 
         Args, Raises: as `distance`.
 
@@ -205,7 +204,7 @@ def _maps(spips: Spips, z_x, z_y) -> list[parts.Map]:
 
 def _features(maps: list[parts.Map]) -> jax.Array:
     """[N, features]"""
-    return jnp.concatenate([parts.features(m) for m in maps], axis=-1)
+    return jnp.stack([parts.feature(m) for m in maps], axis=-1)
 
 
 def _both(spips, x, y):
@@ -235,8 +234,5 @@ def _distance(spips, x, y):
 def _distance_map(spips, x, y):
     with jax.default_matmul_precision(spips.precision):
         maps = _maps(spips, *_both(spips, x, y))
-        found = [parts.features(m) for m in maps]
-        slopes = score.slopes(spips.params, jnp.concatenate(found, axis=-1))
-        ends = np.cumsum([f.shape[-1] for f in found])
-        each = jnp.split(slopes, ends[:-1], axis=-1)
-        return sum(parts.spread(m, slope, x.shape[-3:-1]) for m, slope in zip(maps, each, strict=True))
+        slopes = score.slopes(spips.params, _features(maps))
+        return sum(parts.spread(m, slopes[:, i], x.shape[-3:-1]) for i, m in enumerate(maps))

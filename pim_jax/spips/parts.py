@@ -1,12 +1,11 @@
 """What SPIPS compares: parts that each turn two images into maps of how they differ.
 
 A part first embeds each image alone, then compares two embeddings. Its maps are not negative, 0 where the images are
-equal, and symmetric in the two. A map may have channels, and several scales; it is then the weighted mean
-of theirs.
+equal, and symmetric in the two. A map may have several scales; it is then the weighted mean of theirs.
 
     conventional   1 - N(PSNR) of luma and of two colour differences, 1 - N(SSIM) and 1 - N(MS-SSIM) of luma, in [0, 1]
-    alex, vgg      squared difference of a classifier's features at every position, for each channel of five layers
-    pim            squared difference of PIM's representation, for each dimension of each band
+    alex, vgg      squared difference of a classifier's features at every position of five layers, over all channels
+    pim            squared difference of PIM's representation at every position of each band, over all dimensions
 
 Early layers and PIM's bands are the perceptual stream, late layers the semantic one.
 """
@@ -25,8 +24,8 @@ from pim_jax.spips.config import SpipsModel
 
 CONVENTIONAL = "conventional"
 CONVENTIONAL_MAPS = ("PSNR", "PSNR of Cb", "PSNR of Cr", "SSIM", "MS-SSIM")
-_ALEX, _VGG = (64, 192, 384, 256, 256), (64, 128, 256, 512, 512)  # channels of the layers
-EARLY, LATE = (0, 1), (2, 3, 4)  # layers, fine to coarse
+LAYERS = 5  # of a classifier, fine to coarse
+EARLY, LATE = (0, 1), (2, 3, 4)
 PSNR_RANGE = 48.0  # dB: an error of less than a step of 8 bits counts as none
 _ROUNDING = 1e-6  # of SSIM: what it lacks to 1 by rounding alone
 
@@ -37,7 +36,7 @@ class Map(NamedTuple):
     """How two images differ at every position, at one scale or several.
 
     Attributes:
-      scales: [N, h, w, channels] each, not negative.
+      scales: [N, h, w] each, not negative.
       weights: of the scales, positive, with the sum 1.
     """
 
@@ -132,7 +131,7 @@ def compare(part: str, x: Any, y: Any) -> list[Map]:
         grey_x, grey_y = luma(x), luma(y)
         colours = zip((grey_x, *colour_differences(x)), (grey_y, *colour_differences(y)), strict=True)
         return [*(_psnr(a, b) for a, b in colours), *_structure(grey_x, grey_y)]
-    return [Map((jnp.square(a - b),)) for a, b in zip(x, y, strict=True)]
+    return [Map((jnp.square(a - b).sum(-1),)) for a, b in zip(x, y, strict=True)]
 
 
 def streams(model: SpipsModel, maps: Mapping[str, list]) -> dict[str, Any]:
@@ -160,70 +159,56 @@ def streams(model: SpipsModel, maps: Mapping[str, list]) -> dict[str, Any]:
 
 
 def _psnr(x, y) -> Map:
-    return Map((jnp.maximum(1 - fidelity.psnr_map(x, y, highest=PSNR_RANGE) / PSNR_RANGE, 0)[..., None],))
+    return Map((jnp.maximum(1 - fidelity.psnr_map(x, y, highest=PSNR_RANGE) / PSNR_RANGE, 0),))
 
 
 def _structure(x, y) -> tuple[Map, Map]:
     """SSIM and MS-SSIM are in [-1, 1]: N halves what 1 lacks."""
 
     def flipped(similarity):
-        return jnp.maximum(1 - similarity - _ROUNDING, 0)[..., None] / 2
+        return jnp.maximum(1 - similarity - _ROUNDING, 0) / 2
 
     scales = structure.scale_maps(x, y)
     weights = structure.scale_weights(len(scales))
     return Map((flipped(structure.ssim_map(x, y)),)), Map(tuple(map(flipped, scales)), weights)
 
 
-def channels(model: SpipsModel) -> tuple[int, ...]:
-    """How many channels each map has that a model looks at.
+def count(model: SpipsModel) -> int:
+    """How many maps a model looks at.
 
     Raises:
       FileNotFoundError, ValueError: the perceptual stream is PIM's, and its weights cannot be read.
 
     Example:
-      >>> channels(SpipsModel()), channels(SpipsModel(conventional=False, semantic="none"))
-      ((1, 1, 1, 1, 1, 64, 192, 384, 256, 256), (64, 192))
+      >>> count(SpipsModel()), count(SpipsModel(conventional=False, semantic="none"))
+      (10, 2)
     """
-    return tuple(streams(model, channels_by_part(model)).values())
-
-
-def channels_by_part(model: SpipsModel) -> dict[str, tuple[int, ...]]:
-    """How many channels each map of each part has, whether the model looks at it or not.
-
-    Raises:
-      As `channels`.
-
-    Example:
-      >>> channels_by_part(SpipsModel(conventional=False, perceptual="none"))
-      {'alex': (64, 192, 384, 256, 256)}
-    """
-    found = {CONVENTIONAL: (1,) * len(CONVENTIONAL_MAPS), "alex": _ALEX, "vgg": _VGG}
+    maps = {CONVENTIONAL: CONVENTIONAL_MAPS, "alex": range(LAYERS), "vgg": range(LAYERS)}
     if model.perceptual == "pim":
-        pim = metric.load(model.pim).config
-        found["pim"] = (pim.dimensions,) * len(pim.grids)
-    return {part: found[part] for part in names(model)}
+        maps["pim"] = metric.load(model.pim).config.grids
+    return len(streams(model, {part: maps[part] for part in names(model)}))
 
 
-def features(m: Map) -> jax.Array:
-    """What the score knows of a map: the mean of every channel, [N, channels] float32.
+def feature(m: Map) -> jax.Array:
+    """What the score knows of a map: its mean, [N] float32.
 
     Example:
-      >>> features(Map((jnp.array([[[[1.0], [3.0]]]]),))).tolist()
-      [[2.0]]
+      >>> feature(Map((jnp.array([[[1.0, 3.0]]]),))).tolist()
+      [2.0]
     """
     return sum(weight * scale.mean((1, 2)) for weight, scale in zip(m.weights, m.scales, strict=True))
 
 
 def spread(m: Map, slopes: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """The channels of a map, times a slope each, spread over the pixels: the mean is `(features(m) * slopes).sum(-1)`.
+    """A map, times a slope for each image, spread over the pixels: the mean is `feature(m) * slopes`.
 
     Args:
       m: the map.
-      slopes: [N, channels].
+      slopes: [N].
       size: height and width of the image.
 
     Returns:
       [N, H, W].
     """
-    summed = (jnp.einsum("nhwc,nc->nhw", scale, slopes, precision="highest") for scale in m.scales)
-    return sum(weight * area.spread(scale, size) for weight, scale in zip(m.weights, summed, strict=True))
+    scaled = (scale * slopes[:, None, None] for scale in m.scales)
+    return sum(weight * area.spread(scale, size) for weight, scale in zip(m.weights, scaled, strict=True))

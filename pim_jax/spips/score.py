@@ -1,13 +1,13 @@
 """From features of a pair to one score: an extractor and an MLP, as pure functions of (parameters, features).
 
 Features are means of maps, f >= 0, and 0 for equal images. The extractor compresses each, u = log(1 + f / scale), and
-knows two things of u: its mean, the amount of difference; and its principal components, the kind of difference. People
-mind kinds differently, so the score is the amount times a gain, and the gain is what an MLP makes of the components:
+knows two things of u: its mean, the amount of difference; and its deviations from the training set, the kind of
+difference. People mind kinds differently, so the score is the amount times a gain, and the gain is what an MLP makes of
+the kind:
 
-    d = mean(u) * softplus(MLP(components(u)))
+    d = mean(u) * softplus(MLP((u - mean_u) / deviation_u))
 
-It is 0 for equal images, never negative, and its slope is finite everywhere. The mean takes every map as one, however
-many channels it has. Several MLPs, the members, are averaged.
+It is 0 for equal images, never negative, and its slope is finite everywhere. Several MLPs, the members, are averaged.
 """
 
 import jax
@@ -17,65 +17,49 @@ import numpy as np
 Params = dict
 
 _SMALL = 0.1  # a difference that counts as small, by that of half of the training set
-_FLOOR = 1e-7  # of scales: some channels never differ in a training set
+_FLOOR = 1e-7  # of scales: some maps never differ in a training set
 _STILL = 0.05  # of deviations, likewise
 
 
-def shapes(channels: tuple[int, ...], components: int, hidden: int, members: int) -> Params:
+def shapes(maps: int, hidden: int, members: int) -> Params:
     """The tree of parameters with a `jax.ShapeDtypeStruct` at each leaf.
 
     Args:
-      channels: of each map.
-      components: principal components, at most as many as features.
+      maps: what is compared, and so the number of features.
       hidden: units of the hidden layer.
       members: MLPs.
 
     Example:
-      >>> {name: leaf.shape for name, leaf in shapes((1, 2), 2, 4, 5)["members"].items()}
+      >>> {name: leaf.shape for name, leaf in shapes(2, 4, 5)["members"].items()}
       {'bias': (5, 4), 'first': (5, 2, 4), 'offset': (5,), 'second': (5, 4)}
     """
-    features = sum(channels)
-    components = min(components, features)
-    sizes = {"first": (components, hidden), "bias": (hidden,), "second": (hidden,), "offset": ()}
-    extractor = {"scale": (features,), "share": (features,), "mean": (features,), "directions": (features, components)}
+    sizes = {"first": (maps, hidden), "bias": (hidden,), "second": (hidden,), "offset": ()}
     return {
-        "extractor": {name: jax.ShapeDtypeStruct(size, jnp.float32) for name, size in sorted(extractor.items())},
+        "extractor": {name: jax.ShapeDtypeStruct((maps,), jnp.float32) for name in ("deviation", "mean", "scale")},
         "members": {name: jax.ShapeDtypeStruct((members, *size), jnp.float32) for name, size in sorted(sizes.items())},
     }
 
 
-def fit_extractor(features: np.ndarray, channels: tuple[int, ...], components: int) -> Params:
+def fit_extractor(features: np.ndarray) -> Params:
     """The extractor of a training set, which needs no human answers.
 
     Args:
       features: [pairs, features] of the training set.
-      channels: of each map.
-      components: principal components; all, if there are fewer features.
     """
-    # Every map has the same share in the mean and, before the components are sought, the same variance.
-    share = np.concatenate([np.full(count, 1 / (count * len(channels))) for count in channels])
     scale = np.maximum(_SMALL * np.median(features, axis=0), _FLOOR)
     u = np.log1p(features / scale)
-    mean, weight = u.mean(0), np.sqrt(share) / np.maximum(u.std(0), _STILL)
-    _, deviations, directions = np.linalg.svd((u - mean) * weight, full_matrices=False)
-    count = min(components, len(share))
-    # Scaled as a whole, so that the variances of all components add up to 1.
-    total = np.linalg.norm(deviations[:count]) / np.sqrt(len(u)) + _FLOOR
-    found = {
-        "scale": scale,
-        "share": share,
-        "mean": mean,
-        "directions": weight[:, None] * directions[:count].T / total,
-    }
+    # So that the variances of all features add up to 1.
+    deviation = np.maximum(u.std(0), _STILL) * np.sqrt(features.shape[1])
+    found = {"scale": scale, "mean": u.mean(0), "deviation": deviation}
     return {name: np.asarray(value, np.float32) for name, value in found.items()}
 
 
-def init_member(key: jax.Array, components: int, hidden: int) -> Params:
+def init_member(key: jax.Array, maps: int, hidden: int) -> Params:
     """An MLP before training, whose gain is 1 or so."""
     first, bias, second = jax.random.split(key, 3)
     # Hidden units that each respond to a region of the kinds, as the features of a kernel machine do.
     return {
-        "first": 2 * jax.random.normal(first, (components, hidden)),
+        "first": 2 * jax.random.normal(first, (maps, hidden)),
         "bias": jax.random.normal(bias, (hidden,)),
         "second": 0.1 * jax.random.normal(second, (hidden,)),
         "offset": jnp.float32(0.5),
@@ -83,10 +67,9 @@ def init_member(key: jax.Array, components: int, hidden: int) -> Params:
 
 
 def amount_and_kind(extractor: Params, features: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The amount of difference, [N], and its kind, [N, components], of features, [N, features]."""
+    """The amount of difference, [N], and its kind, [N, features], of features, [N, features]."""
     u = jnp.log1p(features / extractor["scale"][None])
-    kind = jnp.matmul(u - extractor["mean"][None], extractor["directions"], precision="highest")
-    return (u * extractor["share"][None]).sum(-1), kind
+    return u.mean(-1), (u - extractor["mean"][None]) / extractor["deviation"][None]
 
 
 def gain(member: Params, kind: jax.Array) -> jax.Array:
@@ -112,8 +95,8 @@ def distance(params: Params, features: jax.Array) -> jax.Array:
 def slopes(params: Params, features: jax.Array) -> jax.Array:
     """What each feature contributes to the distance, per unit of the feature.
 
-    The amount is a sum over features, so each has its own part of it, u * share; the gain is of the pair as a whole,
-    and scales all of them.
+    The amount is a mean over features, so each has its own part of it; the gain is of the pair as a whole, and scales
+    all of them.
 
     Args:
       params, features: as for `distance`.
@@ -127,7 +110,7 @@ def slopes(params: Params, features: jax.Array) -> jax.Array:
     positive = features > 0
     safe = jnp.where(positive, features, scale)
     ratios = jnp.where(positive, jnp.log1p(safe / scale) / safe, 1 / scale)
-    return _mean_gain(params, kind)[:, None] * extractor["share"][None] * ratios
+    return _mean_gain(params, kind)[:, None] * ratios / features.shape[-1]
 
 
 def _mean_gain(params, kind):

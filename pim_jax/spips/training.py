@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from pim_jax.evaluation import statistics
-from pim_jax.spips import parts, score
+from pim_jax.spips import score
 from pim_jax.spips.answers import STEEPNESS, Answers
 from pim_jax.spips.config import SpipsConfig
 
@@ -50,8 +50,7 @@ def fit(config: SpipsConfig, answers: Answers, features: np.ndarray, references:
     )
     train = np.isin(answers.reference, references) & ~stop
     scored = np.isfinite(answers.scores)
-    channels = parts.channels(config.model)
-    extractor = score.fit_extractor(features[np.isin(answers.reference, references)], channels, config.model.components)
+    extractor = score.fit_extractor(features[np.isin(answers.reference, references)])
     amount, kind = score.amount_and_kind(extractor, jnp.asarray(features, jnp.float32))
     data = _Data(
         amount,
@@ -94,7 +93,7 @@ def agreement(answers: Answers, fold: Fold) -> dict[str, float]:
 
 class _Data(NamedTuple):
     amount: jax.Array  # [pairs]
-    kind: jax.Array  # [pairs, components]
+    kind: jax.Array  # [pairs, features]
     scores: jax.Array  # [pairs]
     scored: jax.Array  # [pairs] 1 or 0
     questions: jax.Array  # [questions, 2]
