@@ -9,6 +9,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # Several tests run the commands as processes of their own: they share what is compiled.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="pim_jax_tests_"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+# Most of the tests' time is compiling; without LLVM's costly passes it halves. Set it to 0 to test what users run.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="pim_jax_tests_")  # not the user's
 
 import jax
