@@ -215,6 +215,8 @@ def test_unknown_weights_and_precision_are_clear_errors():
         metric.load("pim-1", precision="bf16")
 
 
-def test_bundled_weights_load_by_name():
-    pim = metric.load("pim-1")
-    assert pim.name == "pim-1" and pim.digest in repr(pim)
+@pytest.mark.parametrize("name", ["pim-1", "pim-5"])
+def test_bundled_weights_load_by_name(name):
+    pim = metric.load(name)
+    assert pim.name == name and pim.digest in repr(pim)
+    assert pim.config.mixtures == int(name[-1])

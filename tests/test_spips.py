@@ -60,9 +60,10 @@ def test_is_symmetric_positive_and_zero_at_equality(spips):
     np.testing.assert_array_equal(spips.distance(jnp.zeros_like(x), jnp.zeros_like(x)), 0)
 
 
-def test_trained_it_grows_with_noise():
+@pytest.mark.parametrize("name", ["spips", pytest.param("spips-pim", marks=pytest.mark.slow)])
+def test_trained_it_grows_with_noise(name):
     # With other parameters it need not: the gain depends on the kind of difference.
-    spips, x = metric.load("spips"), images(0)
+    spips, x = metric.load(name), images(0)
     noise = images(1) - 0.5
     found = [float(spips.distance(x, jnp.clip(x + level * noise, 0, 1)).mean()) for level in (0.05, 0.2, 0.8)]
     assert found[0] < found[1] < found[2]
