@@ -212,6 +212,8 @@ def test_a_working_directory_that_is_not_shared_is_refused(clip_pairs, tmp_path)
 def test_when_one_process_dies_the_other_ends_and_says_so(clip_pairs, tmp_path, assert_as_one):
     with Run(tmp_path / "w", clip_pairs, ENDLESS, layout=(2, 1), slurm=True) as run:
         run.wait_for(6)
+        while not saved(tmp_path / "w") and all(process.is_alive() for process in run.processes):
+            time.sleep(0.01)  # steps may be quicker than the first save
         run.signal(1, signal.SIGKILL)
         began = time.monotonic()
         first, _ = run.end()

@@ -100,7 +100,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(pairs, store, monkeypatch):
     assert 0 < counting.encoded < 9 + 6
     for index, pair in enumerate(pairs):
         wanted = baselines.load("psnr").distance(read(pair.reference)[None], read(pair.distorted)[None])[0]
-        np.testing.assert_allclose(resumed["PSNR"][index], wanted, rtol=1e-6)
+        np.testing.assert_allclose(resumed["PSNR"][index], wanted, rtol=1e-5)
 
 
 def test_survives_pictures_that_cannot_be_compared(folder, pairs, store, tmp_path):

@@ -148,9 +148,10 @@ def test_a_damaged_checkpoint_is_named_with_the_one_before(train, finished, clip
     damaged = workdir / "checkpoints" / str(STEPS) / file
     damaged.write_bytes(damaged.read_bytes()[:20])
     done = train(workdir, clip_pairs, f"steps={STEPS + 4}")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    assert f"checkpoints/{STEPS} is damaged" in done.stderr
-    assert f"remove this folder to continue from step {STEPS - 4}" in done.stderr
+    # On a busy machine the threads of tensorstore may complain of the same besides.
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("train.py: ")]
+    assert done.returncode == 2 and f"checkpoints/{STEPS} is damaged" in error
+    assert f"remove this folder to continue from step {STEPS - 4}" in error
     shutil.rmtree(damaged.parents[1])
     assert train(workdir, clip_pairs).returncode == 0
     assert numbers(workdir) == numbers(finished)
