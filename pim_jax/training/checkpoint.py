@@ -331,4 +331,5 @@ def _checkpointer() -> ocp.Checkpointer:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    line = str(error).strip().partition("\n")[0].partition(" [tensorstore_spec")[0]  # which is a page long
+    return line or type(error).__name__
