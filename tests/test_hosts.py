@@ -64,9 +64,11 @@ class Run:
             process.join()
         shutil.rmtree(self._outputs)
 
-    def wait_for(self, rows):
-        """Until that many steps were logged, or a process ended."""
-        while all(p.is_alive() for p in self.processes) and logged(self.workdir) < rows:
+    def wait_for(self, rows, saves=0):
+        """Until that many steps were logged and checkpoints complete, or a process ended."""
+        while all(p.is_alive() for p in self.processes) and (
+            logged(self.workdir) < rows or len(saved(self.workdir)) < saves
+        ):
             time.sleep(0.01)
 
     def signal(self, process, number):
@@ -211,9 +213,7 @@ def test_a_working_directory_that_is_not_shared_is_refused(clip_pairs, tmp_path)
 
 def test_when_one_process_dies_the_other_ends_and_says_so(clip_pairs, tmp_path, assert_as_one):
     with Run(tmp_path / "w", clip_pairs, ENDLESS, layout=(2, 1), slurm=True) as run:
-        run.wait_for(6)
-        while not saved(tmp_path / "w") and all(process.is_alive() for process in run.processes):
-            time.sleep(0.01)  # steps may be quicker than the first save
+        run.wait_for(6, saves=1)  # steps may be quicker than the first save
         run.signal(1, signal.SIGKILL)
         began = time.monotonic()
         first, _ = run.end()
