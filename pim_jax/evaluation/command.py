@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("a", metavar="A", type=Path, nargs="?", help="the reference image, or a folder of them")
     parser.add_argument("b", metavar="B", type=Path, nargs="?", help="the image to score, or a folder of them")
-    parser.add_argument("--ckpt", default="pim-1", help="weights: pim-1, spips or a folder (default: %(default)s)")
+    parser.add_argument(
+        "--ckpt", default="pim-1", help="weights: pim-1, pim-5, spips, spips-pim or a folder (default: %(default)s)"
+    )
     parser.add_argument("--csv", type=Path, metavar="F", help="also write the distance of every pair to this CSV file")
     parser.add_argument("--report", type=Path, metavar="F", help="also write a report with pictures to this HTML file")
     parser.add_argument("--allow-missing", action="store_true", help="leave out images that are not there")
