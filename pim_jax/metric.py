@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SEED = 0
 DEFAULT_SAMPLES = 1
-PRECISIONS = ("default", "high", "highest")
+_PRECISIONS = ("default", "high", "highest")
 
 Embedding = tuple[Mixture, ...]
 
@@ -225,9 +225,14 @@ def from_params(
     """
     from pim_jax.training.checkpoint import digest
 
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    check_precision(precision)
     return Metric(jax.tree.map(jnp.asarray, params), config, name, digest(params)[:12], commit, precision)
+
+
+def check_precision(precision: str) -> None:
+    """Raises ValueError if there is no such precision of matrix products."""
+    if precision not in _PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, not {precision!r}")
 
 
 @jax.jit

@@ -71,16 +71,21 @@ class ModelConfig:
         _check("head", self.head, self.head in encoders.HEADS, f"one of {', '.join(encoders.HEADS)}")
 
     @property
-    def grids(self) -> tuple[Grid, ...]:
-        """Where the samples of each band lie."""
-        if self.network != "cnn":
-            return tuple(classifiers.bands(classifiers.grids(classifiers.NETWORKS[self.network]), hidden=self.hidden))
-        return pyramid.grids(
+    def pyramid_options(self) -> dict:
+        """What `pim_jax.model.pyramid.transform`, `grids`, `sizes` and `reach` take."""
+        return dict(
             kind=self.pyramid,
             scales=self.scales,
             orientations=self.orientations,
             laplacian_residual=self.laplacian_residual,
         )
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """Where the samples of each band lie."""
+        if self.network != "cnn":
+            return tuple(classifiers.bands(classifiers.grids(classifiers.NETWORKS[self.network]), hidden=self.hidden))
+        return pyramid.grids(**self.pyramid_options)
 
     @property
     def smallest_size(self) -> int:
@@ -175,13 +180,7 @@ def features(config: ModelConfig, params: Params, image: jax.Array, *, centre: i
 
 def bands(config: ModelConfig, image: jax.Array) -> list[jax.Array]:
     """The pyramid of [N, H, W, 3], coarse to fine; see `pim_jax.model.pyramid`."""
-    return pyramid.transform(
-        image,
-        kind=config.pyramid,
-        scales=config.scales,
-        orientations=config.orientations,
-        laplacian_residual=config.laplacian_residual,
-    )
+    return pyramid.transform(image, **config.pyramid_options)
 
 
 def frontend_of(config: ModelConfig, params: Params, bands: list[jax.Array]) -> list[jax.Array]:

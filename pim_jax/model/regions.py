@@ -65,17 +65,7 @@ def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
         return Plan((1, 1), whole[0], (0, 0), strides, tuple(whole[1:]))
     radius = frontend.radius(config.widths)
     reach = max(
-        stride * radius + band
-        for stride, band in zip(
-            strides,
-            pyramid.reach(
-                kind=config.pyramid,
-                scales=config.scales,
-                orientations=config.orientations,
-                laplacian_residual=config.laplacian_residual,
-            ),
-            strict=True,
-        )
+        stride * radius + band for stride, band in zip(strides, pyramid.reach(**config.pyramid_options), strict=True)
     )
     step = pyramid.period(kind=config.pyramid, scales=config.scales)
     most = max(_LEAST, int(KEPT / batch**0.5))
@@ -169,13 +159,7 @@ def _cut(length: int, most: int, halo: int, step: int) -> tuple[int, Span, int]:
 
 def _band_sizes(config: ModelConfig, size: tuple[int, int]) -> list[tuple[int, int]]:
     if config.network == "cnn":
-        return pyramid.sizes(
-            size,
-            kind=config.pyramid,
-            scales=config.scales,
-            orientations=config.orientations,
-            laplacian_residual=config.laplacian_residual,
-        )
+        return pyramid.sizes(size, **config.pyramid_options)
     image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     features = jax.eval_shape(functools.partial(pim.features, config), pim.shapes(config), image)
     return [band.shape[1:3] for band in features]

@@ -185,8 +185,7 @@ def from_params(
     Raises:
       As `load`, for what the parts need.
     """
-    if precision not in pim_metric.PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(pim_metric.PRECISIONS)}, not {precision!r}")
+    pim_metric.check_precision(precision)
     weights = parts.load(config, precision=precision)
     identities = tuple((part, parts.identity(part, weights[part])) for part in weights)
     digest = checkpoint.digest(params)[:12]
