@@ -31,10 +31,6 @@ from pim_jax.training.config import Config
 # What may change when a run resumes: none of these decides what a step computes.
 FREE_FIELDS = ("steps", "log_every", "save_every", "keep", "precision")
 SHARED_WITHIN_SECONDS = 90  # network file systems may be a minute late
-PEERS = (
-    " (Another process may have ended, and its last lines say why. Start all of them again: they continue from the "
-    "last checkpoint.)"
-)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,11 +45,11 @@ def main(argv: list[str] | None = None) -> int:
         status = train(args)
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).strip().partition("\n")[0]
-        hosts.leave_alone(fail(1, f"{who()}{reason}{PEERS if jax.process_count() > 1 else ''}"))
+        hosts.leave_alone(fail(1, f"{who()}{reason}{peers()}"))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             error = f"{args.workdir} is full; its checkpoints are intact: make room, and run again to continue"
-        hosts.leave_alone(fail(1, f"{who()}{error}"))
+        hosts.leave_alone(fail(1, f"{who()}{error}{peers()}"))
     except KeyboardInterrupt:
         hosts.leave_alone(fail(130, "interrupted, not saved; run again to continue from the last checkpoint"))
     except Exception:
@@ -310,6 +306,16 @@ def fail_together(status: int, error) -> int:
 
 def who() -> str:
     return f"process {jax.process_index()}: " if jax.process_count() > 1 else ""
+
+
+def peers() -> str:
+    """What else may be the reason of an error: a save fails too when a process that takes part in it ends."""
+    if jax.process_count() == 1:
+        return ""
+    return (
+        " (Another process may have ended, and its last lines say why. Start all of them again: they continue from the "
+        "last checkpoint.)"
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -184,8 +185,9 @@ def test_a_signal_to_one_process_saves_once_on_all(preempted):
 
 
 def test_only_the_first_process_speaks(preempted):
-    spoken = [line for line in preempted.said[1].splitlines() if not line.startswith("[Gloo]")]
-    assert spoken == []
+    # Gloo's threads write without a lock, so that their lines come in pieces.
+    gloo = r"\[Gloo\] Rank|is connected to|peer ranks\.|Expected number of connected peer ranks is :|[\d\s]"
+    assert re.sub(gloo, "", preempted.said[1]) == ""
 
 
 def test_two_processes_compute_what_one_does(preempted, assert_as_one):
