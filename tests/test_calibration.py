@@ -84,7 +84,7 @@ NAMES = [
     "Butteraugli-6",
     "pim-1",
 ]
-HEAVY = ("LPIPS-vgg", "LPIPS-vgg-lin", "pim-1")
+HEAVY = ("LPIPS-vgg", "LPIPS-vgg-lin", "pim-1")  # five minutes for whole photographs
 
 
 def test_the_page_has_every_metric_and_pair(calibration, page):
@@ -98,6 +98,6 @@ def test_bundled_pairs(calibration, page, name):
     compare(calibration, page, name, calibration.bundled_pairs())
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in HEAVY)) for n in NAMES])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.nightly] * (n in HEAVY)) for n in NAMES])
 def test_shared_pairs(calibration, page, name, shared):
     compare(calibration, page, name, calibration.shared_pairs(shared))

@@ -44,7 +44,7 @@ def test_pim1_distance_equals_the_official_one(shared, golden, size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["s0", "s1", "s2"])
+@pytest.mark.parametrize("size", ["s0", pytest.param("s1", marks=pytest.mark.nightly), "s2"])
 def test_pim5_distance_is_within_the_official_monte_carlo_error(shared, golden, size):
     config, params = convert.to_model(*convert.read(shared / "golden" / "pim-5")[:2])
     pim, samples = metric.from_params(config, params), 48  # as many as the official mean is of

@@ -35,7 +35,8 @@ def test_the_weights_of_a_run_load_under_their_new_name(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("mixtures", [1, 2])
-def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, clip_pairs, mixtures):
+def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, clip_pairs, mixtures, monkeypatch):
+    monkeypatch.setattr(whiten, "_BATCHES", 2)
     model = ModelConfig(pyramid="none", widths=(4, 3), dimensions=3, mixtures=mixtures)
     params = pim.init(model, jax.random.key(0))
     checkpoint.save_weights(tmp_path / "run", model, params, name="of a run", training={"steps": 7})
