@@ -20,6 +20,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from pim_jax import files
 from pim_jax.data import bundled, pairs, prepare
 from pim_jax.spips.config import SpipsConfig
 from pim_jax.training import checkpoint, finite, hosts, watch
@@ -80,7 +81,8 @@ def train(args: argparse.Namespace) -> int:
     }
     mesh = training.mesh()
     state = training.init(config, mesh)
-    args.workdir.mkdir(parents=True, exist_ok=True)
+    if not files.exists(args.workdir):
+        args.workdir.mkdir(parents=True, exist_ok=True)
     try:
         check_shared(args.workdir)
     except ValueError as error:
@@ -112,6 +114,8 @@ def train_spips(config: SpipsConfig, args: argparse.Namespace) -> int:
     """Trains the hybrid metric, which learns from people's scores instead of video and takes seconds."""
     from pim_jax.spips import command
 
+    if files.in_bucket(args.workdir):
+        return fail(2, "SPIPS takes seconds to train: give a --workdir on disk")
     name = f"{Path(args.config).stem} of {args.workdir.name}"
     try:
         command.run(config, name=name, workdir=args.workdir, data=args.data, commit=commit())
@@ -147,6 +151,7 @@ def run(config: Config, mesh, state, feed, manager, about: dict, log: logging.Lo
                 pending, waited, since = [], 0.0, time.perf_counter()
             if save:
                 checkpoint.save(manager, state, about | {"step": done})
+                log.keep()
                 saved = done
             if stop:
                 checkpoint.wait(manager)
@@ -248,6 +253,8 @@ def configure(args: argparse.Namespace) -> Config | SpipsConfig:
 
 def bundled_data(workdir: Path) -> Path:
     """Prepares the clip in the package: enough to see training run, far too little for a metric."""
+    if files.in_bucket(workdir):
+        raise ValueError("a run whose --workdir is in a bucket needs --data")
     data = workdir / "data"
     if jax.process_index() == 0 and not data.exists():
         print("no --data: training on the bundled clip, one second of video")
@@ -275,9 +282,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     fields = ", ".join(field.name for field in dataclasses.fields(Config))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=f"fields: {fields}")
     parser.add_argument("config", metavar="CONFIG", help="a file such as configs/pim5.py")
-    parser.add_argument("--workdir", type=Path, required=True, help="checkpoints and logs; an existing one is resumed")
     parser.add_argument(
-        "--data", type=Path, help="a folder that python -m pim_jax.prepare wrote; default: the bundled clip"
+        "--workdir",
+        type=workdir,
+        required=True,
+        help="checkpoints and logs, in a folder or a bucket (gs://bucket/path); an existing one is resumed",
+    )
+    parser.add_argument(
+        "--data", type=on_disk, help="a folder that python -m pim_jax.prepare wrote; default: the bundled clip"
     )
     parser.add_argument(
         "--stall",
@@ -292,6 +304,21 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     several.add_argument("--process", type=int, metavar="I", help="which this is, from 0")
     parser.add_argument("overrides", nargs="*", metavar="field=value", help="changes to the configuration: batch=16")
     return parser.parse_intermixed_args(argv)
+
+
+def workdir(text: str):
+    try:
+        return files.place(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def on_disk(text: str) -> Path:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text} must be a folder on disk, as records are read at random: gcloud storage cp -r {text} ."
+        )
+    return Path(text)
 
 
 def fail(status: int, error) -> int:

@@ -1,9 +1,68 @@
-"""Files that appear under their name whole or not at all."""
+"""Where files are, on disk or in a bucket, and files that appear under their name whole or not at all."""
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from etils import epath
+
+_BUCKET = "gs://"
+
+
+def place(name: str | os.PathLike) -> Path | epath.Path:
+    """A file or folder, on disk or in a bucket of Google Cloud Storage.
+
+    Args:
+      name: a path, or "gs://bucket/path"; a place is returned as it is.
+
+    Raises:
+      ValueError: it is another kind of address, or the library for buckets is missing.
+
+    Example:
+      >>> place("runs/pim1").is_absolute()
+      True
+    """
+    text = os.fspath(name)
+    if "://" not in text:
+        return Path(text).absolute()
+    if not text.startswith(_BUCKET):
+        raise ValueError(f"{text} is neither a path nor a bucket of Google Cloud Storage (gs://bucket/path)")
+    if importlib.util.find_spec("gcsfs") is None:
+        raise ValueError(f"{text} is in a bucket, which takes another library: pip install 'pim-jax[gcs]'")
+    import fsspec  # here, not above: a tenth of a second
+
+    fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False  # other processes write there too
+    return epath.Path(text)
+
+
+def in_bucket(path: str | os.PathLike) -> bool:
+    """Whether a place is in a bucket."""
+    return os.fspath(path).startswith(_BUCKET)
+
+
+def exists(path: Path | epath.Path) -> bool:
+    """Whether there is such a file or folder.
+
+    Raises:
+      OSError: its bucket cannot be reached.
+    """
+    try:
+        return path.exists()
+    except OSError:
+        raise
+    except Exception as error:  # the libraries for buckets have no common one
+        raise OSError(f"{path} cannot be reached: {error}") from error
+
+
+def size(folder: Path | epath.Path) -> int:
+    """The bytes of all files in a folder."""
+    if in_bucket(folder):
+        import fsspec
+
+        return fsspec.filesystem("gcs").du(os.fspath(folder))
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     verdict = summary.verdict(found)
     print(f"verdict: {verdict}")
     if found.rows:
-        png = args.png or args.run / "curves.png"
+        png = args.png or (Path("curves.png") if "://" in args.run else Path(args.run) / "curves.png")
         try:
             _draw(found, png, title=f"{found.about.get('name', args.run)}: {verdict}")
         except OSError as error:
@@ -42,8 +42,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m pim_jax.inspect", description="Tells how a training run stands, and draws its curves."
     )
-    parser.add_argument("run", metavar="W", type=Path, help="the --workdir of train.py, a checkpoint in it, or weights")
-    parser.add_argument("--png", metavar="FILE", type=Path, help="where the curves go (default: W/curves.png)")
+    parser.add_argument("run", metavar="W", help="the --workdir of train.py, a checkpoint in it, or weights")
+    parser.add_argument(
+        "--png", metavar="FILE", type=Path, help="where the curves go (default: W/curves.png; for a bucket: curves.png)"
+    )
     args = parser.parse_args(argv)
     if args.png and args.png.is_dir():
         parser.error(f"--png {args.png} is a folder; name a file")

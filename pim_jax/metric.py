@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from pim_jax import inputs
+from pim_jax import files, inputs
 from pim_jax.model import area, mixture, regions
 from pim_jax.model import pim as networks
 from pim_jax.model.mixture import Mixture
@@ -155,12 +155,13 @@ def load(weights: str | Path = "pim-1", *, precision: str = "highest") -> Metric
 
     Args:
       weights: the name of weights in the package, or a folder: the working directory of `train.py`, one of its
-        checkpoints, or what `python -m pim_jax.convert` wrote.
+        checkpoints, or what `python -m pim_jax.convert` wrote; on disk or in a bucket ("gs://bucket/path").
       precision: of matrix products: "highest" gives the same number on every device up to rounding; "high" and
         "default" let GPUs and TPUs multiply in fewer bits. CPUs always use float32.
 
     Raises:
       FileNotFoundError: no bundled weights and no folder have that name.
+      OSError: the bucket cannot be reached.
       ValueError: the folder holds no weights or damaged ones, or `precision` is unknown.
 
     Example:
@@ -190,7 +191,7 @@ def stored_weights(weights: str | Path, formats: "Mapping[str, Format] | None" =
         with resources.as_file(bundled / str(weights)) as directory:
             stored = checkpoint.load_weights(directory, formats)
         _verify(str(weights), bundled, stored.digest)
-    elif Path(weights).exists():
+    elif files.exists(files.place(weights)):
         stored = checkpoint.load_weights(weights, formats)
     else:
         raise FileNotFoundError(f"{weights} is neither a folder nor the name of bundled weights ({', '.join(names)})")

@@ -5,7 +5,8 @@ pickles), and what they claim of their size is checked before it is believed.
 
 A checkpoint is a folder with the items `params`, `optimizer` (training only) and `about` (JSON: what the weights are).
 A run's working directory holds the newest few under `checkpoints/<step>`; bundled and converted weights are one such
-folder. Orbax writes under a temporary name and renames, so a folder with its final name is complete.
+folder. On disk orbax writes under a temporary name and renames, so a folder with its final name is complete; in a
+bucket, where nothing can be renamed, a complete one has a file that says so.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from pim_jax import files
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
 from pim_jax.training import config as configuration
@@ -74,7 +76,7 @@ def manager(workdir: str | Path, *, keep: int) -> Iterator[ocp.CheckpointManager
     Raises:
       OSError: a checkpoint cannot be written; the message says why, and which is the last that was.
     """
-    directory = Path(workdir).absolute() / _FOLDER
+    directory = files.place(workdir) / _FOLDER
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep,
         enable_async_checkpointing=True,
@@ -180,7 +182,7 @@ def load_weights(directory: str | Path, formats: Mapping[str, Format] = PIM) -> 
       ValueError: it holds no weights, damaged ones, weights of another metric, or larger ones than `MAX_LAYERS` and
         `MAX_PARAMETERS` allow.
     """
-    path = _newest(Path(directory).absolute())
+    path = _newest(files.place(directory))
     with _checkpointer() as checkpointer:
         try:
             _check_files(path / "about", MAX_ABOUT_BYTES)
@@ -203,7 +205,7 @@ def load_whole(directory: str | Path) -> tuple[Weights, Any]:
     Raises:
       FileNotFoundError, ValueError: as `load_weights`.
     """
-    weights, path = load_weights(directory), _newest(Path(directory).absolute())
+    weights, path = load_weights(directory), _newest(files.place(directory))
     if not (path / "optimizer").is_dir():
         return weights, None
     with _checkpointer() as checkpointer:
@@ -222,8 +224,9 @@ def load_whole(directory: str | Path) -> tuple[Weights, Any]:
 
 def of_run(workdir: str | Path) -> list[Path]:
     """Returns the folders of a run's checkpoints that are complete, oldest first."""
-    steps = [entry for entry in Path(workdir).absolute().glob(f"{_FOLDER}/*") if entry.name.isdecimal()]
-    return sorted(steps, key=lambda entry: int(entry.name))
+    steps = [entry for entry in files.place(workdir).glob(f"{_FOLDER}/*") if entry.name.isdecimal()]
+    complete = [entry for entry in steps if ocp.utils.is_checkpoint_finalized(entry)]
+    return sorted(complete, key=lambda entry: int(entry.name))
 
 
 def digest(params: pim.Params) -> str:
@@ -238,6 +241,8 @@ def digest(params: pim.Params) -> str:
 
 def _check_room(directory: Path, tree) -> None:
     # Asked first, because orbax's threads print pages of tracebacks on a full disk.
+    if files.in_bucket(directory):
+        return
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + _METADATA_BYTES
     if (free := shutil.disk_usage(directory).free) < needed:
         raise OSError(f"it needs {needed / 1e6:.1f} MB, and the disk has {free / 1e6:.1f} MB left")
@@ -249,7 +254,7 @@ def _restore(manager, **items):
     except jax.errors.JaxRuntimeError:  # of the devices or the other processes, not of the disk
         raise
     except Exception as error:  # orbax and tensorstore raise many kinds
-        complete = of_run(Path(manager.directory).parent)
+        complete = of_run(manager.directory.parent)
         then = f"continue from step {complete[-2].name}" if len(complete) > 1 else "begin again"
         raise ValueError(f"{complete[-1]} is damaged ({_first_line(error)}): remove this folder to {then}") from error
 
@@ -261,7 +266,7 @@ def _writing(directory: Path) -> Iterator[None]:
     except jax.errors.JaxRuntimeError:  # of the devices or the other processes, not of the disk
         raise
     except Exception as error:  # orbax and tensorstore raise many kinds
-        complete = of_run(Path(directory).parent)
+        complete = of_run(directory.parent)
         kept = f"the last complete one is of step {complete[-1].name}" if complete else "there is no complete one yet"
         raise OSError(
             f"a checkpoint cannot be written to {directory} ({_first_line(error)}); {kept}. "
@@ -279,10 +284,11 @@ def _restore_params(checkpointer, path, shapes):
 
 def _check_files(directory: Path, most: int) -> None:
     """Only plain files, since a pipe would be waited for, and not too many bytes of them."""
-    files = [file for file in directory.rglob("*") if not file.is_dir()]
-    if odd := [file.name for file in files if not file.is_file()]:
-        raise ValueError(f"{odd[0]} in {directory.name} is not a plain file")
-    if (size := sum(file.stat().st_size for file in files)) > most:
+    if not files.in_bucket(directory):
+        odd = [file.name for file in directory.rglob("*") if not (file.is_dir() or file.is_file())]
+        if odd:
+            raise ValueError(f"{odd[0]} in {directory.name} is not a plain file")
+    if (size := files.size(directory)) > most:
         raise ValueError(f"{directory.name} has {size:,} bytes; at most {most:,} are read")
 
 

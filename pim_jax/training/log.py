@@ -2,13 +2,14 @@
 
 import contextlib
 import importlib.util
+import io
 import json
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
-from pim_jax.files import replacing
+from pim_jax.files import in_bucket, place, replacing
 
 _FILE = "metrics.jsonl"
 
@@ -17,7 +18,7 @@ class Log:
     """Writes metrics of a run; a context that closes its files.
 
     Args:
-      workdir: `metrics.jsonl` and TensorBoard events go there.
+      workdir: `metrics.jsonl` goes there, and TensorBoard events if it is on disk.
       step: steps done so far. Lines of later steps, which a killed run left, are removed: they are about to be written
         again.
       steps: steps in all, for the progress bar.
@@ -25,20 +26,28 @@ class Log:
     """
 
     def __init__(self, workdir: str | Path, *, step: int, steps: int, writes: bool = True):
-        workdir = Path(workdir)
-        self._writes = writes
+        workdir = place(workdir)
+        self._writes, self._path = writes, workdir / _FILE
         self._bar = tqdm(total=steps, initial=step, unit="step", disable=not (writes and sys.stderr.isatty()))
         self._file = self._events = None
         if writes:
-            _forget_after(workdir / _FILE, step)
-            self._file = (workdir / _FILE).open("a")
-            self._events = _event_writer(workdir, step)
+            kept = _until(self._path, step)
+            if in_bucket(workdir):  # where nothing can be appended
+                self._file = io.StringIO(kept)
+                self._file.seek(0, io.SEEK_END)
+            else:
+                with replacing(self._path) as temporary:
+                    temporary.write_text(kept)
+                self._file = self._path.open("a")
+                self._events = _event_writer(workdir, step)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
         self._bar.close()
+        with contextlib.suppress(OSError):
+            self.keep()
         for file in (self._file, self._events):
             if file:
                 with contextlib.suppress(OSError):  # every line was flushed; what a full disk refused is refused again
@@ -65,11 +74,24 @@ class Log:
         for name, value in metrics.items() if self._events else ():
             self._events.add_scalar(name, value, step)
 
+    def keep(self) -> None:
+        """Writes the lines so far to a bucket; on disk each is written at once. To be called with every checkpoint.
+
+        Raises:
+          OSError: they cannot be written.
+        """
+        if not isinstance(self._file, io.StringIO):
+            return
+        try:
+            self._path.write_text(self._file.getvalue())
+        except Exception as error:  # the libraries for buckets have no common one
+            raise OSError(f"{self._path} cannot be written: {error}") from error
+
 
 def read(workdir: str | Path) -> list[dict]:
     """Returns the lines of a run's `metrics.jsonl`; a last line that a killed run cut short is left out."""
     rows = []
-    for line in (Path(workdir) / _FILE).read_text().splitlines():
+    for line in (place(workdir) / _FILE).read_text().splitlines():
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
@@ -77,12 +99,9 @@ def read(workdir: str | Path) -> list[dict]:
     return rows
 
 
-def _forget_after(path: Path, step: int):
-    if not path.exists():
-        return
-    kept = [row for row in read(path.parent) if row["step"] <= step]
-    with replacing(path) as temporary:
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+def _until(path, step: int) -> str:
+    rows = read(path.parent) if path.exists() else []
+    return "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step)
 
 
 def _event_writer(workdir: Path, step: int):

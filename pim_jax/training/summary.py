@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from etils import epath
 
+from pim_jax import files
 from pim_jax.training import checkpoint
 from pim_jax.training import config as configuration
 from pim_jax.training.config import Config
@@ -65,7 +67,7 @@ class Summary(NamedTuple):
         return steps if isinstance(steps, int) else None
 
 
-def of(workdir: Path) -> Summary:
+def of(workdir: str | Path) -> Summary:
     """Reads a run's folder, or one with weights alone.
 
     Args:
@@ -74,14 +76,16 @@ def of(workdir: Path) -> Summary:
     Raises:
       ValueError: it holds nothing of the kind.
       FileNotFoundError: there is no such folder.
+      OSError: its bucket cannot be reached.
     """
-    if not workdir.is_dir():
+    workdir = files.place(workdir)
+    if not (files.exists(workdir) and workdir.is_dir()):
         raise FileNotFoundError(f"there is no folder {workdir}")
     log = workdir / "metrics.jsonl"
     rows, damaged, age = [], 0, None
     if log.is_file():
-        rows, damaged = _rows(log.read_text(errors="replace"))
-        age = max(0.0, time.time() - log.stat().st_mtime)
+        rows, damaged = _rows(log.read_bytes().decode(errors="replace"))
+        age = max(0.0, time.time() - epath.Path(log).stat().mtime)
     folders = [workdir] if (workdir / "params").is_dir() else checkpoint.of_run(workdir)
     if not folders and not log.is_file():
         raise ValueError(f"{workdir} holds no run and no weights: neither metrics.jsonl, checkpoints/ nor params/")
@@ -171,14 +175,14 @@ def _rows(text: str) -> tuple[list[dict], int]:
 
 def _stored(path: Path) -> Stored:
     about, digest, problem = {}, "", None
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    size = files.size(path)
     try:
         weights, optimizer = checkpoint.load_whole(path)
         about, digest = weights.about, weights.digest
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((weights.params, optimizer))):
             problem = NOT_FINITE
         beside = path / "SHA256"
-        if beside.is_file() and beside.read_text(errors="replace").strip() != digest:
+        if beside.is_file() and beside.read_bytes().decode(errors="replace").strip() != digest:
             problem = f"it is not what its file SHA256 says: its parameters have SHA-256 {digest}"
     except (OSError, ValueError) as error:
         problem = str(error)

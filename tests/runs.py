@@ -1,0 +1,136 @@
+"""Runs of train.py on processes that can be signalled and killed, for the tests of several modules.
+
+The processes are forked from a server that has imported everything, because imports take longer than these runs. They
+run the command itself, talk over the loopback interface, and are signalled and killed for real.
+"""
+
+import multiprocessing
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import train
+from pim_jax import files
+from pim_jax.training import checkpoint, hosts, log
+
+TINY = ["model.pyramid=none", "model.widths=(4,3)", "patch=32", "batch=8", "log_every=1", "save_every=4"]
+# While β is 0 the bias of the full encoder's means has no gradient but rounding, which Adam scales up to a whole step.
+TINY += ["beta_steps=0"]
+BATCH, ENDLESS, PATIENCE = 8, "steps=100000", 900  # seconds: for busy machines
+
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["train", "jax.experimental.multihost_utils"])
+
+
+class Run:
+    """The command on a number of processes of a number of devices each; a context that leaves none behind."""
+
+    def __init__(
+        self, workdir, data, *overrides, layout=(1, 1), slurm=False, prelude=None, elsewhere=None, environment=None
+    ):
+        count, devices = layout
+        self.workdir, self._outputs, self.processes = files.place(workdir), Path(tempfile.mkdtemp()), []
+        arguments = ["configs/tiny.py", "--data", str(data), *TINY, *overrides, "--workdir"]
+        port = free_port()
+        for i in range(count):
+            variables = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", **(environment or {})}
+            mine = [*arguments, str(elsewhere if i and elsewhere else workdir)]
+            if slurm:
+                variables |= as_slurm(count, i, port)
+            elif count > 1:
+                which = ["--coordinator", f"localhost:{port}", "--processes", str(count), "--process", str(i)]
+                mine = [*which, *mine]
+            output = self._outputs / str(i)
+            self.processes.append(processes.Process(target=child, args=(mine, variables, output, prelude)))
+
+    def __enter__(self):
+        for process in self.processes:
+            process.start()
+        return self
+
+    def __exit__(self, *exception):
+        for process in self.processes:
+            process.kill()
+            process.join()
+        shutil.rmtree(self._outputs)
+
+    def wait_for(self, rows, saves=0):
+        """Until that many steps were logged and checkpoints complete, or a process ended."""
+        while all(p.is_alive() for p in self.processes) and (
+            logged(self.workdir) < rows or len(saved(self.workdir)) < saves
+        ):
+            time.sleep(0.01)
+
+    def signal(self, process, number):
+        os.kill(self.processes[process].pid, number)
+
+    def end(self):
+        """The exit status of each process once all have ended."""
+        for process in self.processes:
+            process.join(PATIENCE)
+        self.said = [path.read_text() for path in sorted(self._outputs.iterdir())]
+        return [process.exitcode for process in self.processes]
+
+
+def child(arguments, variables, output, prelude):
+    file = os.open(output, os.O_CREAT | os.O_WRONLY)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.chdir(Path(train.__file__).parent)
+    os.environ.update(variables)
+    if prelude:
+        prelude()
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    sys.exit(train.main(arguments))
+
+
+def alert():
+    """A prelude: the end of another process is noticed soon."""
+    hosts.HEARTBEAT_SECONDS = 10
+
+
+def as_slurm(count, process, port):
+    """What srun sets; the port is not left to the number of the job, as another program may have it."""
+    numbers = {"JOB_ID": 7, "NTASKS": count, "STEP_NUM_TASKS": count, "PROCID": process, "LOCALID": process}
+    return {
+        **{f"SLURM_{name}": str(number) for name, number in numbers.items()},
+        "SLURM_STEP_NODELIST": "localhost",
+        "JAX_COORDINATOR_PORT": str(port),
+    }
+
+
+def free_port():
+    with socket.socket() as held:
+        held.bind(("localhost", 0))
+        return held.getsockname()[1]
+
+
+def logged(workdir):
+    path = workdir / "metrics.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def saved(workdir):
+    return [int(folder.name) for folder in checkpoint.of_run(workdir)]
+
+
+def losses(workdir):
+    return {
+        row["step"]: [row[name] for name in ("loss", "I", "Rx", "Ry", "gradient_norm")] for row in log.read(workdir)
+    }
+
+
+def assert_same_losses(found, wanted):
+    """Of every step of `found`, up to rounding. Returns the largest difference."""
+    wanted, worst = losses(wanted), 0.0
+    for step, values in losses(found).items():
+        np.testing.assert_allclose(values, wanted[step], rtol=1e-4, atol=1e-5, err_msg=f"step {step}")
+        worst = max(worst, *(abs(a - b) for a, b in zip(values, wanted[step], strict=True)))
+    return worst
