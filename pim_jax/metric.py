@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from pim_jax import files, inputs
 from pim_jax.model import area, mixture, regions
 from pim_jax.model import pim as networks
+from pim_jax.model.convolution import PRECISIONS
 from pim_jax.model.mixture import Mixture
 from pim_jax.model.pim import ModelConfig
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SEED = 0
 DEFAULT_SAMPLES = 1
-_PRECISIONS = ("default", "high", "highest")
 
 Embedding = tuple[Mixture, ...]
 
@@ -157,7 +157,8 @@ def load(weights: str | Path = "pim-1", *, precision: str = "highest") -> Metric
       weights: the name of weights in the package, or a folder: the working directory of `train.py`, one of its
         checkpoints, or what `python -m pim_jax.convert` wrote; on disk or in a bucket ("gs://bucket/path").
       precision: of matrix products: "highest" gives the same number on every device up to rounding; "high" and
-        "default" let GPUs and TPUs multiply in fewer bits. CPUs always use float32.
+        "default" let GPUs and TPUs multiply in fewer bits, and are float32 on CPUs. With "bfloat16" all convolutions of
+        the CNNs take and give bfloat16, on every device; docs/performance.md tells what it changes.
 
     Raises:
       FileNotFoundError: no bundled weights and no folder have that name.
@@ -232,8 +233,8 @@ def from_params(
 
 def check_precision(precision: str) -> None:
     """Raises ValueError if there is no such precision of matrix products."""
-    if precision not in _PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, not {precision!r}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
 
 
 @jax.jit

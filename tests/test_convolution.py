@@ -1,4 +1,4 @@
-"""Minimal filtering computes the same convolution."""
+"""Minimal filtering computes the same convolution, and in bfloat16 every device rounds alike."""
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,42 @@ def test_gradients_equal_those_of_the_direct_convolution():
     direct = loss(convolution._direct(padding))
     for found, wanted in zip(minimal, direct, strict=True):
         np.testing.assert_allclose(found, wanted, atol=2e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("shape", [(1, 20, 22, 16), (1, 107, 98, 16)], ids=["direct", "minimal"])
+def test_in_bfloat16_operands_and_result_are_rounded_and_sums_are_not(shape):
+    x, kernel, padding = random(0, shape), random(1, (5, 5, 16, 16)), ((2, 2), (2, 2))
+    with jax.default_matmul_precision("bfloat16"):
+        found = jax.jit(convolution.convolve, static_argnums=2)(x, kernel, padding)
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, found.astype(jnp.bfloat16).astype(jnp.float32))
+    wanted = reference(*(array.astype(jnp.bfloat16) for array in (x, kernel)), padding)
+    # Half a unit of the last of 8 bits; minimal filtering has its own rounding before.
+    np.testing.assert_allclose(found, wanted, rtol=2.0**-8, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_accelerators_get_bfloat16():
+    x, kernel = random(0, (1, 107, 98, 16)), random(1, (5, 5, 16, 16))
+    with jax.default_matmul_precision("bfloat16"):
+        convolve = jax.jit(lambda x, kernel: convolution.convolve(x, kernel, ((2, 2), (2, 2))))
+        program = jax.export.export(convolve, platforms=["cuda"])(x, kernel).mlir_module()
+    [line] = [line for line in program.splitlines() if "stablehlo.convolution" in line]
+    assert "(tensor<1x107x98x16xbf16>, tensor<5x5x16x16xbf16>) -> tensor<1x107x98x16xbf16>" in line
+
+
+def test_gradients_in_bfloat16_are_near_those_in_float32():
+    x, kernel, padding = random(0, (1, 107, 98, 16)), random(1, (5, 5, 16, 16)) / 20, ((2, 2), (2, 2))
+
+    def gradients():
+        return jax.grad(lambda x, kernel: jnp.sum(jnp.sin(convolution.convolve(x, kernel, padding))), (0, 1))(x, kernel)
+
+    wanted = gradients()
+    with jax.default_matmul_precision("bfloat16"):
+        found = gradients()
+    for one, other in zip(found, wanted, strict=True):
+        assert one.dtype == jnp.float32
+        difference = float(jnp.abs(one - other).max() / jnp.abs(other).max())
+        assert 1e-4 < difference < 2e-2
 
 
 def random(seed, shape):

@@ -208,6 +208,17 @@ def test_embeddings_of_two_sizes_are_an_error(pim):
         pim.between(pim.embed(images()), pim.embed(images(size=(32, 48))))
 
 
+@pytest.mark.parametrize("size", [(32, 40), (112, 120)], ids=["direct", "minimal"])
+def test_in_bfloat16_the_distance_differs_a_little(size):
+    config = dataclasses.replace(SMALL, widths=(16, 16, 3))
+    exact, x, y = random_metric(config), images(0, size=size), images(1, size=size)
+    rounded = dataclasses.replace(exact, precision="bfloat16")
+    np.testing.assert_allclose(rounded.distance(x, y), exact.distance(x, y), rtol=2e-2)
+    assert not np.allclose(rounded.distance(x, y), exact.distance(x, y), rtol=1e-5)
+    np.testing.assert_array_equal(rounded.distance(x, x), 0)
+    assert bool(jnp.isfinite(jax.grad(lambda y: rounded.distance(x, y).sum())(x)).all())
+
+
 def test_unknown_weights_and_precision_are_clear_errors():
     with pytest.raises(FileNotFoundError, match=r"neither a folder nor the name of bundled weights \(.*pim-1"):
         metric.load("pim-7")

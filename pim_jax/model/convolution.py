@@ -4,6 +4,9 @@ On CPU, 5x5 kernels between wide layers go through Toom-Cook minimal filtering F
 instead of 400, done as 64 matrix products, strip by strip. Its rounding error is about 1e-5 of the largest output;
 what it gains depends on the machine (`benchmarks/convolution.py`). XLA takes half a second to compile it, so small
 inputs, whose convolution takes less than that, keep to XLA's. Other backends use their own convolution.
+
+Under `jax.default_matmul_precision("bfloat16")` maps and kernels are rounded to bfloat16, sums are not, and the result
+is rounded again: what tensor cores and matrix units do fastest. CPUs round too, so that all devices give the same.
 """
 
 import jax
@@ -16,6 +19,8 @@ _WORTH_COMPILING = 10_000  # positions of the input
 _WORTH_TRANSFORMING = 16  # channels: the products that are saved grow with their number, the transforms do not
 _TILES_AT_ONCE = 128
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # and infinity: the customary choice, small and with exact reciprocals
+
+PRECISIONS = ("default", "high", "highest", "bfloat16")  # what `jax.default_matmul_precision` may be here
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -37,9 +42,30 @@ def convolve(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
     """
     positions = x.shape[0] * x.shape[1] * x.shape[2]
     wide = min(kernel.shape[2:]) >= _WORTH_TRANSFORMING
-    if kernel.shape[:2] == (_SUPPORT, _SUPPORT) and wide and positions >= _WORTH_COMPILING:
-        return jax.lax.platform_dependent(x, kernel, cpu=_minimal(padding), default=_direct(padding))
-    return _direct(padding)(x, kernel)
+    large = kernel.shape[:2] == (_SUPPORT, _SUPPORT) and wide and positions >= _WORTH_COMPILING
+    cpu, default = (_minimal if large else _direct)(padding), _direct(padding)
+    if jax.config.jax_default_matmul_precision == "bfloat16":
+        cpu, default = _rounded(cpu), _in_bfloat16(default)
+    elif not large:
+        return default(x, kernel)
+    return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+
+
+def _rounded(function):
+    """`_in_bfloat16` in float32. XLA would take conversions there and back for a waste of time, and remove them."""
+
+    def convolve(x, kernel):
+        x, kernel = (jax.lax.reduce_precision(array, 8, 7) for array in (x, kernel))
+        return jax.lax.reduce_precision(function(x, kernel), 8, 7)
+
+    return convolve
+
+
+def _in_bfloat16(function):
+    def convolve(x, kernel):
+        return function(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)).astype(x.dtype)
+
+    return convolve
 
 
 def _direct(padding: Padding):

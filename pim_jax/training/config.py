@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from pim_jax.model.convolution import PRECISIONS
 from pim_jax.model.pim import ModelConfig
 from pim_jax.training.objectives import CONTRASTS, OBJECTIVES
 
@@ -28,7 +29,8 @@ class Config:
       learning_rate_drops: steps after which it is divided by `learning_rate_factor`.
       learning_rate_factor: see above.
       beta_steps: steps over which β grows smoothly from 0 to 1.
-      precision: of matrix products in training: "default", "high" or "highest". Only accelerators tell them apart.
+      precision: of matrix products in training: "default", "high" or "highest", which only accelerators tell apart, or
+        "bfloat16", in which all convolutions of the CNNs take and give bfloat16 on every device.
       seed: of initialisation, data order and noise.
       log_every, save_every: steps between log lines and between checkpoints.
       keep: newest checkpoints kept.
@@ -62,15 +64,12 @@ class Config:
         _check("learning_rate", self.learning_rate, self.learning_rate > 0, "positive")
         _check("learning_rate_factor", self.learning_rate_factor, self.learning_rate_factor >= 1, "at least 1")
         _check("beta_steps", self.beta_steps, self.beta_steps >= 0, "0 or more")
-        _check("precision", self.precision, self.precision in _PRECISIONS, f"one of {', '.join(_PRECISIONS)}")
+        _check("precision", self.precision, self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         if self.objective != "ixyz" and self.model.mixtures != 1:
             raise ValueError(
                 f"objective={self.objective} samples the marginal encoder, so it needs model.mixtures=1, "
                 f"not {self.model.mixtures}"
             )
-
-
-_PRECISIONS = ("default", "high", "highest")
 
 
 def load(path: str | Path, kinds: tuple[type, ...] = (Config,)) -> Any:
