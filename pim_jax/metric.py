@@ -157,8 +157,8 @@ def load(weights: str | Path = "pim-1", *, precision: str = "highest") -> Metric
       weights: the name of weights in the package, or a folder: the working directory of `train.py`, one of its
         checkpoints, or what `python -m pim_jax.convert` wrote; on disk or in a bucket ("gs://bucket/path").
       precision: of matrix products: "highest" gives the same number on every device up to rounding; "high" and
-        "default" let GPUs and TPUs multiply in fewer bits, and are float32 on CPUs. With "bfloat16" all convolutions of
-        the CNNs take and give bfloat16, on every device; docs/performance.md tells what it changes.
+        "default" let GPUs and TPUs multiply in fewer bits, and are float32 on CPUs. With "bfloat16" the CNNs
+        multiply bfloat16 on every device; docs/performance.md tells what it changes.
 
     Raises:
       FileNotFoundError: no bundled weights and no folder have that name.

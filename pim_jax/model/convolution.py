@@ -5,9 +5,13 @@ instead of 400, done as 64 matrix products, strip by strip. Its rounding error i
 what it gains depends on the machine (`benchmarks/convolution.py`). XLA takes half a second to compile it, so small
 inputs, whose convolution takes less than that, keep to XLA's. Other backends use their own convolution.
 
-Under `jax.default_matmul_precision("bfloat16")` maps and kernels are rounded to bfloat16, sums are not, and the result
-is rounded again: what tensor cores and matrix units do fastest. CPUs round too, so that all devices give the same.
+Under `jax.default_matmul_precision("bfloat16")` what is multiplied is rounded to bfloat16, and sums are float32: what
+tensor cores and matrix units do fastest. CPUs round too, so that all devices give the same. Only reverse-mode gradients
+are there then; they are bfloat16.
 """
+
+import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -40,37 +44,61 @@ def convolve(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
       >>> convolve(jnp.ones((1, 8, 8, 2)), jnp.ones((5, 5, 2, 3)), ((2, 2), (2, 2))).shape
       (1, 8, 8, 3)
     """
-    positions = x.shape[0] * x.shape[1] * x.shape[2]
-    wide = min(kernel.shape[2:]) >= _WORTH_TRANSFORMING
-    large = kernel.shape[:2] == (_SUPPORT, _SUPPORT) and wide and positions >= _WORTH_COMPILING
-    cpu, default = (_minimal if large else _direct)(padding), _direct(padding)
     if jax.config.jax_default_matmul_precision == "bfloat16":
-        cpu, default = _rounded(cpu), _in_bfloat16(default)
-    elif not large:
-        return default(x, kernel)
-    return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+        return _in_bfloat16(x, kernel, padding)
+    if _is_large(x, kernel):
+        return jax.lax.platform_dependent(x, kernel, cpu=_minimal(padding), default=_direct(padding))
+    return _direct(padding)(x, kernel)
 
 
-def _rounded(function):
-    """`_in_bfloat16` in float32. XLA would take conversions there and back for a waste of time, and remove them."""
+def _is_large(x: jax.Array, kernel: jax.Array) -> bool:
+    wide = min(kernel.shape[2:]) >= _WORTH_TRANSFORMING
+    return kernel.shape[:2] == (_SUPPORT, _SUPPORT) and wide and math.prod(x.shape[:3]) >= _WORTH_COMPILING
 
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))  # JAX cannot transpose a product of bfloat16 that is float32
+def _in_bfloat16(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    cpu = (_minimal if _is_large(x, kernel) else _direct)(padding)
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, kernel: cpu(_round(x), _round(kernel)),
+        default=lambda x, kernel: _direct(padding, jnp.float32)(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)),
+    )
+
+
+def _forward(x, kernel, padding):
+    return _in_bfloat16(x, kernel, padding), (x, kernel)
+
+
+def _backward(padding, operands, cotangent):
+    cpu = (_minimal if _is_large(*operands) else _direct)(padding)
+
+    def rounded(*arrays):
+        x, kernel, cotangent = map(_round, arrays)
+        return tuple(map(_round, jax.vjp(cpu, x, kernel)[1](cotangent)))
+
+    def in_bfloat16(*arrays):
+        x, kernel, cotangent = (array.astype(jnp.bfloat16) for array in arrays)
+        return tuple(g.astype(jnp.float32) for g in jax.vjp(_direct(padding), x, kernel)[1](cotangent))
+
+    return jax.lax.platform_dependent(*operands, cotangent, cpu=rounded, default=in_bfloat16)
+
+
+_in_bfloat16.defvjp(_forward, _backward)
+
+
+def _round(array: jax.Array) -> jax.Array:
+    """To bfloat16, as float32: XLA would remove a conversion there and back."""
+    return jax.lax.reduce_precision(array, 8, 7)
+
+
+def _direct(padding: Padding, sums: jnp.dtype | None = None):
     def convolve(x, kernel):
-        x, kernel = (jax.lax.reduce_precision(array, 8, 7) for array in (x, kernel))
-        return jax.lax.reduce_precision(function(x, kernel), 8, 7)
-
-    return convolve
-
-
-def _in_bfloat16(function):
-    def convolve(x, kernel):
-        return function(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)).astype(x.dtype)
-
-    return convolve
-
-
-def _direct(padding: Padding):
-    def convolve(x, kernel):
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), padding, dimension_numbers=layout, preferred_element_type=sums
+        )
 
     return convolve
 

@@ -30,7 +30,7 @@ class Config:
       learning_rate_factor: see above.
       beta_steps: steps over which β grows smoothly from 0 to 1.
       precision: of matrix products in training: "default", "high" or "highest", which only accelerators tell apart, or
-        "bfloat16", in which all convolutions of the CNNs take and give bfloat16 on every device.
+        "bfloat16", with which the CNNs multiply bfloat16 on every device.
       seed: of initialisation, data order and noise.
       log_every, save_every: steps between log lines and between checkpoints.
       keep: newest checkpoints kept.
