@@ -54,7 +54,7 @@ def test_cropped_frontend_gives_the_loss_and_gradients_of_whole_bands(pyramid):
     assert_cropping_changes_nothing(config)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_cropped_layers_of_a_classifier_give_the_loss_and_gradients_of_whole_ones():
     model = ModelConfig(pyramid="none", network="alexnet", hidden=True, mixtures=2)
     assert_cropping_changes_nothing(dataclasses.replace(SMALL, model=model))
