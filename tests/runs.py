@@ -24,6 +24,7 @@ TINY = ["model.pyramid=none", "model.widths=(4,3)", "patch=32", "batch=8", "log_
 # While β is 0 the bias of the full encoder's means has no gradient but rounding, which Adam scales up to a whole step.
 TINY += ["beta_steps=0"]
 BATCH, ENDLESS, PATIENCE = 8, "steps=100000", 900  # seconds: for busy machines
+ALERT_SECONDS = 10
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["train", "jax.experimental.multihost_utils"])
@@ -93,7 +94,7 @@ def child(arguments, variables, output, prelude):
 
 def alert():
     """A prelude: the end of another process is noticed soon."""
-    hosts.HEARTBEAT_SECONDS = 10
+    hosts.HEARTBEAT_SECONDS = ALERT_SECONDS
 
 
 def as_slurm(count, process, port):

@@ -56,9 +56,13 @@ def _is_large(x: jax.Array, kernel: jax.Array) -> bool:
     return kernel.shape[:2] == (_SUPPORT, _SUPPORT) and wide and math.prod(x.shape[:3]) >= _WORTH_COMPILING
 
 
+def _on_cpu(x: jax.Array, kernel: jax.Array, padding: Padding):
+    return (_minimal if _is_large(x, kernel) else _direct)(padding)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))  # JAX cannot transpose a product of bfloat16 that is float32
 def _in_bfloat16(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
-    cpu = (_minimal if _is_large(x, kernel) else _direct)(padding)
+    cpu = _on_cpu(x, kernel, padding)
     return jax.lax.platform_dependent(
         x,
         kernel,
@@ -72,7 +76,7 @@ def _forward(x, kernel, padding):
 
 
 def _backward(padding, operands, cotangent):
-    cpu = (_minimal if _is_large(*operands) else _direct)(padding)
+    cpu = _on_cpu(*operands, padding)
 
     def rounded(*arrays):
         x, kernel, cotangent = map(_round, arrays)
