@@ -4,8 +4,8 @@
 
 Trains every configuration by `train.py`, on the same frame pairs, for the same number of steps, and prints a Markdown
 table: the last values of the objective's terms, Spearman's correlation with people, pooled and as the mean within the
-types of distortion, and the paper's own numbers. Run again, it goes on where it was. Images are cut to their centres,
-which is quick, and ranks all metrics lower than whole images do.
+types of distortion, as trained and whitened as releases are, and the paper's own numbers. Run again, it goes on where
+it was. Images are cut to their centres, which is quick, and ranks all metrics lower than whole images do.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from pim_jax.evaluation.measure import measure
 from pim_jax.evaluation.store import Store
 from pim_jax.model import pim
 from pim_jax.training import config as configuration
-from pim_jax.training import log
+from pim_jax.training import log, whiten
 
 ROOT = Path(__file__).parents[1]
 LAST = 10  # steps whose terms are averaged
@@ -51,15 +51,16 @@ ROWS = {
 def main() -> None:
     args = parse()
     rated = {name: centres(getattr(args, name), name, args) for name in ("tid2013", "raid")}
-    print("| | I | Rx | Ry | TID2013 | RAID | paper: 2AFC | JND |", "|" + "---|" * 8, sep="\n", flush=True)
+    sets = "TID2013 | RAID | whitened: TID2013 | RAID"
+    print(f"| | I | Rx | Ry | {sets} | paper: 2AFC | JND |", "|" + "---|" * 10, sep="\n", flush=True)
     untrained = configuration.load(ROOT / "configs" / "pim5.py").model
-    loaded = metric.from_params(untrained, pim.init(untrained, jax.random.key(0)))
-    print(row("untrained: PIM", {}, agreement(loaded, rated, args), "", ""), flush=True)
+    loaded = metric.from_params(untrained, pim.init(untrained, jax.random.key(args.seed)))
+    print(row("untrained: PIM", {}, agreements(loaded, rated, args), "", ""), flush=True)
     for name in args.only or ROWS:
         workdir = args.work / name
         train(name, workdir, args)
         what, afc, jnd = ROWS[name]
-        print(row(what, terms(workdir), agreement(metric.load(workdir), rated, args), afc, jnd), flush=True)
+        print(row(what, terms(workdir), agreements(metric.load(workdir), rated, args), afc, jnd), flush=True)
 
 
 def train(name: str, workdir: Path, args: argparse.Namespace) -> None:
@@ -68,6 +69,7 @@ def train(name: str, workdir: Path, args: argparse.Namespace) -> None:
     command = [
         *(sys.executable, "train.py", f"configs/{name}.py", "--workdir", workdir, "--data", args.data),
         *(f"steps={args.steps}", f"batch={args.batch}", f"beta_steps={int(0.4 * args.steps)}", "log_every=1"),
+        f"seed={args.seed}",
         f"learning_rate_drops={drops}",
     ]
     with (args.work / f"{name}.txt").open("w") as output:
@@ -104,6 +106,12 @@ def centres(folder: Path, name: str, args: argparse.Namespace) -> Rated:
     return select(name, ratings, **same, shifts=(0,), allow_missing=False)
 
 
+def agreements(loaded: metric.Metric, rated: dict[str, Rated], args: argparse.Namespace) -> list[str]:
+    """Agreement as it is, then whitened."""
+    params = whiten.whiten(loaded.params, whiten.covariances(loaded.config, loaded.params, args.data))
+    return [*agreement(loaded, rated, args), *agreement(metric.from_params(loaded.config, params), rated, args)]
+
+
 def agreement(loaded: metric.Metric, rated: dict[str, Rated], args: argparse.Namespace) -> list[str]:
     """Spearman's correlations of a metric, "pooled / mean of types" for every set."""
     found = []
@@ -132,6 +140,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="where runs, centres and distances are kept")
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=0, help="of the runs; one --work for each")
     parser.add_argument("--side", type=int, default=128, help="pixels a side of the images' centres")
     parser.add_argument("--references", type=int, default=6, help="of each set, the first so many")
     parser.add_argument("--only", nargs="*", choices=ROWS, metavar="NAME", help="these rows alone")
