@@ -15,7 +15,7 @@ from pim_jax.model import filters
 
 KINDS = ("steerable", "laplacian", "none")
 
-_WORTH_COMPILING = 10_000  # positions of the image: the sums that are fast on CPU take XLA seconds to compile
+_WORTH_COMPILING = 50_000  # positions of the image: the sums that are fast on CPU take XLA seconds to compile
 
 
 class Grid(NamedTuple):
