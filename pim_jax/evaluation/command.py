@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pim_jax.data import isolated
-from pim_jax.evaluation import compare, maps, weights
+from pim_jax.evaluation import cache, compare, weights
 from pim_jax.evaluation.baselines import NAMES as BASELINES
 from pim_jax.evaluation.benchmarks import NAMES as BENCHMARKS
 from pim_jax.evaluation.compare import Pair, Result
@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
             # Here, not above: the data sets' readers take scipy and more, which scoring files does not.
             from pim_jax.evaluation import benchmark_command
 
+            cache.keep_compiled()
             return benchmark_command.run(args, command, say)
         pairs, unmatched = compare.pair_up(args.a, args.b)
         if unmatched:
@@ -57,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
             if not args.allow_missing:
                 raise ValueError("make the folders match, or leave these images out with --allow-missing")
         _check_outputs(args, pairs)
+        cache.keep_compiled()
         pim = weights.load(args.ckpt)
     except (ImportError, OSError, ValueError) as error:
         say(f"error: {error}")
@@ -230,6 +232,9 @@ def _save_map(path: Path, values: np.ndarray) -> None:
 
 
 def _draw_map(path: Path, result: Result, pim, maximum: float) -> None:
+    # Here, not above: it takes matplotlib, which scores alone do not.
+    from pim_jax.evaluation import maps
+
     maps.draw(
         np.load(path.with_suffix(".npy")),
         path,
