@@ -16,8 +16,7 @@ DISPLAYED = [
     *("SSIMULACRA", "Butteraugli-1", "Butteraugli-6"),
 ]
 DIFFERENTIABLE = [
-    pytest.param(name, marks={"lpips-vgg": pytest.mark.slow, "lpips-vgg-lin": pytest.mark.nightly}.get(name, ()))
-    for name in baselines.NAMES[:8]
+    pytest.param(name, marks=[pytest.mark.nightly] * name.startswith("lpips-vgg")) for name in baselines.NAMES[:8]
 ]
 ASYMMETRIC = baselines.NAMES[8:]  # they judge what became of the first image
 SIDE = 32
