@@ -10,11 +10,14 @@ bucket, where nothing can be renamed, a complete one has a file that says so.
 """
 
 import contextlib
+import functools
 import hashlib
 import logging
 import math
 import re
 import shutil
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,6 +86,7 @@ def manager(workdir: str | Path, *, keep: int) -> Iterator[ocp.CheckpointManager
         cleanup_tmp_directories=True,  # what a killed run was writing
     )
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax raises its errors, and logs them with tracebacks too
+    _hide_echoes()
     with _writing(directory):
         opened = ocp.CheckpointManager(directory, options=options)
     try:
@@ -333,7 +337,29 @@ def _newest(path: Path) -> Path:
 
 
 def _checkpointer() -> ocp.Checkpointer:
+    _hide_echoes()
     return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+
+
+@functools.cache
+def _hide_echoes() -> None:
+    """Leaves one error of many, from now on: at the first array that fails, orbax raises, and closes its event loop.
+
+    Tensorstore's threads go on reporting the other arrays to that loop for a while, each with a traceback about it,
+    and the loop complains of every report that nobody took, and of every array that it never got to.
+    """
+    report = sys.unraisablehook
+
+    def others(unraisable):
+        if unraisable.object is not None or str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    def not_of_tensorstore(record):
+        return not (record.exc_info and "tensorstore_spec" in str(record.exc_info[1]))
+
+    sys.unraisablehook = others
+    logging.getLogger("asyncio").addFilter(not_of_tensorstore)
+    warnings.filterwarnings("ignore", "coroutine 'Store._get_array_metadatas' was never awaited", RuntimeWarning)
 
 
 def _first_line(error: Exception) -> str:
