@@ -34,8 +34,8 @@ def keep_compiled() -> None:
       >>> jax.config.jax_compilation_cache_dir is None
       False
     """
-    compiled = folder() / "compiled"
     if jax.config.jax_compilation_cache_dir is None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):  # the latter of a user without a home
+            compiled = folder() / "compiled"
             compiled.mkdir(parents=True, exist_ok=True)
             jax.config.update("jax_compilation_cache_dir", os.fspath(compiled))

@@ -46,11 +46,11 @@ def main(argv: list[str] | None = None) -> int:
     command = shlex.join([parser.prog, *(sys.argv[1:] if argv is None else argv)])
     try:
         _check_use(args)
+        cache.keep_compiled()
         if args.benchmark:
             # Here, not above: the data sets' readers take scipy and more, which scoring files does not.
             from pim_jax.evaluation import benchmark_command
 
-            cache.keep_compiled()
             return benchmark_command.run(args, command, say)
         pairs, unmatched = compare.pair_up(args.a, args.b)
         if unmatched:
@@ -58,7 +58,6 @@ def main(argv: list[str] | None = None) -> int:
             if not args.allow_missing:
                 raise ValueError("make the folders match, or leave these images out with --allow-missing")
         _check_outputs(args, pairs)
-        cache.keep_compiled()
         pim = weights.load(args.ckpt)
     except (ImportError, OSError, ValueError) as error:
         say(f"error: {error}")
