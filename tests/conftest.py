@@ -41,6 +41,15 @@ def clip_pairs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def optimized():
+    """Compiles as for users: quicker where images are not tiny, or where gradients of the pyramid are computed."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture
 def promoting():
     """optax mixes Python floats with integer counts, which strict promotion forbids."""
     with jax.numpy_dtype_promotion("standard"):

@@ -361,6 +361,7 @@ def test_the_script_runs_the_command(folders, weights):
 @pytest.mark.slow
 @pytest.mark.skipif(not KODAK.is_dir(), reason="the shared data folder is not here")
 @pytest.mark.skipif(not BUNDLED.is_dir(), reason="no bundled weights")
+@pytest.mark.usefixtures("optimized")
 def test_harder_compression_of_photographs_is_farther_away(tmp_path, capsys):
     for name in ("kodim08", "kodim23"):
         photograph = Image.open(KODAK / f"{name}.png").crop((100, 100, 292, 228))
