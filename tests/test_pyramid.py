@@ -113,3 +113,20 @@ def test_shifts_and_convolution_give_the_same(stride, padding):
     one, other = (way(image, taps, stride, padding) for way in (pyramid._shifted, pyramid._convolved))
     for a, b in zip(one, other, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.parametrize("worth", [0, 10**9], ids=["shifts", "convolution"])
+def test_derivatives_of_a_filter_are_itself_and_its_transpose(worth, monkeypatch):
+    monkeypatch.setattr(pyramid, "_WORTH_COMPILING", worth)
+    image, other = (jax.random.uniform(jax.random.key(seed), (2, 9, 12, 3)) for seed in (0, 1))
+    taps = np.random.default_rng(0).normal(size=(3, 3, 2)).astype(np.float32)
+
+    def bands(image):
+        return pyramid._filter(image, taps, stride=2)
+
+    found, tangents = jax.jvp(bands, (image,), (other,))
+    (gradient,) = jax.vjp(bands, image)[1](found)
+    for tangent, wanted in zip(tangents, bands(other), strict=True):
+        np.testing.assert_allclose(tangent, wanted, atol=1e-6)
+    product = sum((band * tangent).sum() for band, tangent in zip(found, tangents, strict=True))
+    np.testing.assert_allclose((gradient * other).sum(), product, rtol=1e-5)

@@ -130,6 +130,7 @@ def _minimal(padding: Padding):
     return convolve
 
 
+@jax.jit  # traced and differentiated once for all layers of a size
 @jax.checkpoint  # the transforms are large and quick to repeat
 def _strip(x: jax.Array, weights: jax.Array) -> jax.Array:
     """Filters rows of tiles: [n, 4 r + 4, 4 t + 4, C] by transformed kernels [64, C, K] -> [n, 4 r, 4 t, K].

@@ -198,13 +198,17 @@ def _filter(image: jax.Array, taps: np.ndarray, *, stride: int = 1, padding: int
     taps = taps.reshape(*taps.shape[:2], -1)
     if image.shape[0] * image.shape[1] * image.shape[2] < _WORTH_COMPILING:
         return _convolved(image, taps, stride, padding)
-    return list(
-        jax.lax.platform_dependent(
+
+    @jax.custom_jvp  # linear, but JAX would find that out anew for every one of the sums
+    def filtered(image):
+        return jax.lax.platform_dependent(
             image,
             cpu=lambda x: _shifted(x, taps, stride, padding),
             default=lambda x: _convolved(x, taps, stride, padding),
         )
-    )
+
+    filtered.defjvp(lambda primals, tangents: (filtered(*primals), filtered(*tangents)))
+    return list(filtered(image))
 
 
 def _shifted(image, taps, stride, padding) -> list[jax.Array]:
