@@ -107,15 +107,15 @@ def test_bands_shift_with_the_image_by_its_period(options):
 
 
 @pytest.mark.parametrize(("stride", "padding"), [(1, 4), (2, 3), (2, 0)])
-def test_shifts_and_convolution_give_the_same(stride, padding):
+def test_sums_by_rows_and_convolution_give_the_same(stride, padding):
     image = jax.random.uniform(jax.random.key(0), (2, 21, 30, 3))
     taps = np.random.default_rng(0).normal(size=(9, 9, 2)).astype(np.float32)
-    one, other = (way(image, taps, stride, padding) for way in (pyramid._shifted, pyramid._convolved))
+    one, other = (way(image, taps, stride, padding) for way in (pyramid._by_rows, pyramid._convolved))
     for a, b in zip(one, other, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
 
 
-@pytest.mark.parametrize("worth", [0, 10**9], ids=["shifts", "convolution"])
+@pytest.mark.parametrize("worth", [0, 10**9], ids=["by rows", "convolution"])
 def test_derivatives_of_a_filter_are_itself_and_its_transpose(worth, monkeypatch):
     monkeypatch.setattr(pyramid, "_WORTH_COMPILING", worth)
     image, other = (jax.random.uniform(jax.random.key(seed), (2, 9, 12, 3)) for seed in (0, 1))

@@ -15,7 +15,7 @@ from pim_jax.model import filters
 
 KINDS = ("steerable", "laplacian", "none")
 
-_WORTH_COMPILING = 50_000  # positions of the image: the sums that are fast on CPU take XLA seconds to compile
+_WORTH_COMPILING = 50_000  # positions of the image: the loops that are fast on CPU take XLA a second to compile
 
 
 class Grid(NamedTuple):
@@ -198,37 +198,36 @@ def _filter(image: jax.Array, taps: np.ndarray, *, stride: int = 1, padding: int
     taps = taps.reshape(*taps.shape[:2], -1)
     if image.shape[0] * image.shape[1] * image.shape[2] < _WORTH_COMPILING:
         return _convolved(image, taps, stride, padding)
-
-    @jax.custom_jvp  # linear, but JAX would find that out anew for every one of the sums
-    def filtered(image):
-        return jax.lax.platform_dependent(
+    return list(
+        jax.lax.platform_dependent(
             image,
-            cpu=lambda x: _shifted(x, taps, stride, padding),
+            cpu=lambda x: _by_rows(x, taps, stride, padding),
             default=lambda x: _convolved(x, taps, stride, padding),
         )
-
-    filtered.defjvp(lambda primals, tangents: (filtered(*primals), filtered(*tangents)))
-    return list(filtered(image))
+    )
 
 
-def _shifted(image, taps, stride, padding) -> list[jax.Array]:
-    """Adds the image up, shifted and weighted. XLA's convolutions of single planes are an order slower on CPU."""
+def _by_rows(image, taps, stride, padding) -> list[jax.Array]:
+    """Adds the image up, shifted and weighted, by one row of taps after the other.
+
+    XLA's convolutions of single planes are several times slower on CPU; so is one sum of all shifts, which also takes
+    it seconds to compile.
+    """
     n, height, width, channels = image.shape
+    size, _, filters = taps.shape
     padded = jnp.pad(image, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    rows, columns = (length + 2 * padding - len(taps) + 1 for length in (height, width))
     padded = padded.reshape(n, height + 2 * padding, -1)  # columns and channels in one axis: long inner loops
+    rows, columns = (length + 2 * padding - size + 1 for length in (height, width))
 
-    def shift(i, j):  # by `lax`, since indexing takes twice as long to trace, and there are hundreds of shifts
-        start = (0, i, j * channels)
-        return jax.lax.slice(padded, start, (n, i + rows, (j + columns) * channels))
+    def add(sums, row):
+        start, weights = row
+        lines = jax.lax.dynamic_slice_in_dim(padded, start, rows, axis=1)[:, ::stride]
+        shifts = [jax.lax.slice_in_dim(lines, j * channels, (j + columns) * channels, axis=2) for j in range(size)]
+        return [sum((weights[j, i] * shifts[j] for j in range(size)), sums[i]) for i in range(filters)], None
 
-    shifts = {position: shift(*position) for position in np.ndindex(*taps.shape[:2])}
-
-    def correlate(plane):
-        weighted = [jax.lax.mul(shifts[position], float(weight)) for position, weight in np.ndenumerate(plane)]
-        return functools.reduce(jax.lax.add, weighted).reshape(n, rows, columns, channels)[:, ::stride, ::stride]
-
-    return [correlate(taps[..., i]) for i in range(taps.shape[-1])]
+    zeros = jnp.zeros((n, -(-rows // stride), columns * channels), image.dtype)
+    sums, _ = jax.lax.scan(add, [zeros] * filters, (jnp.arange(size), jnp.asarray(taps, image.dtype)))
+    return [plane.reshape(n, -1, columns, channels)[:, :, ::stride] for plane in sums]
 
 
 def _convolved(image, taps, stride, padding) -> list[jax.Array]:
