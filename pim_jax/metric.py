@@ -116,6 +116,10 @@ class Metric:
     def embed(self, x: jax.Array) -> Embedding:
         """The representation of an image, to be compared with others by `between`.
 
+        As a loss against a fixed reference, `between(embed(x), z)` with its embedding z takes about a third of the time
+        that `distance` takes, whose gradient goes through both images. Large images are not cut into regions here, so
+        that the memory grows with them.
+
         Args:
           x: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1].
 
