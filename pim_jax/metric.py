@@ -116,8 +116,8 @@ class Metric:
     def embed(self, x: jax.Array) -> Embedding:
         """The representation of an image, to be compared with others by `between`.
 
-        As a loss against a fixed reference, `between(embed(x), z)` with its embedding z takes about a third of the time
-        that `distance` takes, whose gradient goes through both images. Large images are not cut into regions here, so
+        As a loss against a fixed reference of embedding z, `between(embed(x), z)` has its gradient in about a third of
+        the time of that of `distance`, which goes through both images. Large images are not cut into regions here, so
         that the memory grows with them.
 
         Args:

@@ -130,3 +130,18 @@ def test_derivatives_of_a_filter_are_itself_and_its_transpose(worth, monkeypatch
         np.testing.assert_allclose(tangent, wanted, atol=1e-6)
     product = sum((band * tangent).sum() for band, tangent in zip(found, tangents, strict=True))
     np.testing.assert_allclose((gradient * other).sum(), product, rtol=1e-5)
+
+
+def test_sums_by_rows_go_through_vmap_and_shard_map():
+    image = jax.random.uniform(jax.random.key(0), (8, 9, 12, 3))
+    taps = np.random.default_rng(0).normal(size=(3, 3, 2)).astype(np.float32)
+
+    def bands(image):
+        return pyramid._by_rows(image, taps, 2, 1)
+
+    mesh, batch = jax.sharding.Mesh(np.array(jax.devices()), ("data",)), jax.sharding.PartitionSpec("data")
+    mapped = [band[:, 0] for band in jax.vmap(bands)(image[:, None])]
+    sharded = jax.jit(jax.shard_map(bands, mesh=mesh, in_specs=batch, out_specs=batch))(image)
+    for wanted, *found in zip(bands(image), mapped, sharded, strict=True):
+        for band in found:
+            np.testing.assert_allclose(band, wanted, atol=1e-6)

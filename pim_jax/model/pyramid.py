@@ -225,7 +225,7 @@ def _by_rows(image, taps, stride, padding) -> list[jax.Array]:
         shifts = [jax.lax.slice_in_dim(lines, j * channels, (j + columns) * channels, axis=2) for j in range(size)]
         return [sum((weights[j, i] * shifts[j] for j in range(size)), sums[i]) for i in range(filters)], None
 
-    zeros = jnp.zeros((n, -(-rows // stride), columns * channels), image.dtype)
+    zeros = jax.lax.full_like(padded, 0, shape=(n, -(-rows // stride), columns * channels))  # as `shard_map` wants them
     sums, _ = jax.lax.scan(add, [zeros] * filters, (jnp.arange(size), jnp.asarray(taps, image.dtype)))
     return [plane.reshape(n, -1, columns, channels)[:, :, ::stride] for plane in sums]
 
