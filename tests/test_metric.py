@@ -44,7 +44,7 @@ def test_pim1_distance_equals_the_official_one(shared, golden, size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["s0", pytest.param("s1", marks=pytest.mark.nightly), "s2"])
+@pytest.mark.parametrize("size", ["s0", *(pytest.param(s, marks=pytest.mark.nightly) for s in ("s1", "s2"))])
 def test_pim5_distance_is_within_the_official_monte_carlo_error(shared, golden, size):
     config, params = convert.to_model(*convert.read(shared / "golden" / "pim-5")[:2])
     pim, samples = metric.from_params(config, params), 48  # as many as the official mean is of
@@ -69,7 +69,9 @@ def test_single_images_have_no_batch_axis(pim):
     assert pim.distance(x, y[None]).shape == (1,)
 
 
-@pytest.mark.parametrize("size", [(32, 40), (33, 47), (8, 8), (9, 21)])
+@pytest.mark.parametrize(
+    "size", [(33, 47), (8, 8), *(pytest.param(s, marks=pytest.mark.nightly) for s in ((32, 40), (9, 21)))]
+)
 def test_mean_of_the_map_is_the_distance(pim, pim5, size):
     x, y = images(0, size=size), images(1, size=size)
     for one in (pim, pim5):
@@ -208,7 +210,9 @@ def test_embeddings_of_two_sizes_are_an_error(pim):
         pim.between(pim.embed(images()), pim.embed(images(size=(32, 48))))
 
 
-@pytest.mark.parametrize("size", [(32, 40), (112, 120)], ids=["direct", "minimal"])
+@pytest.mark.parametrize(
+    "size", [pytest.param((32, 40), id="direct"), pytest.param((112, 120), id="minimal", marks=pytest.mark.nightly)]
+)
 def test_in_bfloat16_the_distance_differs_a_little(size):
     config = dataclasses.replace(SMALL, widths=(16, 16, 3))
     exact, x, y = random_metric(config), images(0, size=size), images(1, size=size)

@@ -21,7 +21,7 @@ def official(golden_folder, name):
     return convert.to_model(*convert.read(golden_folder / name)[:2])
 
 
-@pytest.mark.parametrize("size", ["s0", "s2"])
+@pytest.mark.parametrize("size", ["s0", pytest.param("s2", marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("name", ["pim-1", "pim-5"])
 def test_networks_equal_the_official_ones(shared, golden, name, size):
     if f"{size}/{name}/frontend0" not in golden:

@@ -31,7 +31,8 @@ def test_the_example_runs(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_first_command_trains_resumes_and_scores(tmp_path, one_device):
     command = blocks("sh")[0].replace("pip install -e . && ", "").replace("runs/", f"{tmp_path}/")
-    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=600, env=one_device)
+    as_users = one_device | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=600, env=as_users)
     assert done.returncode == 0, done.stderr
     assert "step 30 of 60" in done.stdout and "finished at step 60" in done.stdout
     distances = dict(re.findall(r"^(\w+)\t([\d.e-]+)$", done.stdout, re.MULTILINE))

@@ -40,7 +40,15 @@ def images(size, n=1):
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [*((name, (203, 161)) for name in CONFIGS), ("steerable", (90, 230)), ("steerable", (231, 40))]
+    ("name", "size"),
+    [
+        *(
+            pytest.param(name, (203, 161), marks=[pytest.mark.nightly] * (name == "two components"), id=name)
+            for name in CONFIGS
+        ),
+        pytest.param("steerable", (90, 230), id="wide"),
+        pytest.param("steerable", (231, 40), id="high"),
+    ],
 )
 def test_distance_and_map_are_those_of_whole_images(name, size):
     pim, (x, y) = random_metric(CONFIGS[name]), images(size)

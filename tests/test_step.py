@@ -38,7 +38,9 @@ def loss_and_gradients(config, batch, mesh=None, **options):
     return metrics, gradients
 
 
-@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize(
+    "contrast", [pytest.param(name, marks=[pytest.mark.nightly] * (name != SMALL.contrast)) for name in CONTRASTS]
+)
 def test_eight_devices_compute_what_one_does(contrast):
     """The minibatch marginal spans the global batch, so neither loss nor gradients know of devices."""
     config = dataclasses.replace(SMALL, contrast=contrast)
@@ -48,7 +50,9 @@ def test_eight_devices_compute_what_one_does(contrast):
     assert_gradients_close(eight[1], one[1])
 
 
-@pytest.mark.parametrize("pyramid", ["steerable", "laplacian", "none"])
+@pytest.mark.parametrize(
+    "pyramid", ["steerable", *(pytest.param(p, marks=pytest.mark.nightly) for p in ("laplacian", "none"))]
+)
 def test_cropped_frontend_gives_the_loss_and_gradients_of_whole_bands(pyramid):
     config = dataclasses.replace(SMALL, model=dataclasses.replace(MODEL, pyramid=pyramid, orientations=1))
     assert_cropping_changes_nothing(config)
