@@ -49,3 +49,10 @@ def test_a_folder_that_the_user_chose_stays():
     chosen = os.environ["JAX_COMPILATION_CACHE_DIR"]
     cache.keep_compiled()
     assert jax.config.jax_compilation_cache_dir == chosen
+
+
+def test_without_a_home_the_message_says_what_to_set(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where neither HOME nor the user is known
+    with pytest.raises(OSError, match="set XDG_CACHE_HOME"):
+        cache.folder()

@@ -13,6 +13,9 @@ def folder() -> Path:
     Returns:
       the folder, which may not exist yet.
 
+    Raises:
+      OSError: the user has no home folder.
+
     References:
       XDG Base Directory Specification.
 
@@ -20,7 +23,10 @@ def folder() -> Path:
       >>> folder().name
       'pim_jax'
     """
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pim_jax"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pim_jax"
+    except RuntimeError as error:
+        raise OSError("this user has no home folder to keep a cache in; set XDG_CACHE_HOME to a folder") from error
 
 
 def keep_compiled() -> None:
@@ -35,7 +41,7 @@ def keep_compiled() -> None:
       False
     """
     if jax.config.jax_compilation_cache_dir is None:
-        with contextlib.suppress(OSError, RuntimeError):  # the latter of a user without a home
+        with contextlib.suppress(OSError):
             compiled = folder() / "compiled"
             compiled.mkdir(parents=True, exist_ok=True)
             jax.config.update("jax_compilation_cache_dir", os.fspath(compiled))
