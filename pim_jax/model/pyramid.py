@@ -214,7 +214,7 @@ def _by_rows(image, taps, stride, padding) -> list[jax.Array]:
     it seconds to compile.
     """
     n, height, width, channels = image.shape
-    size, _, filters = taps.shape
+    size, _, bands = taps.shape
     padded = jnp.pad(image, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     padded = padded.reshape(n, height + 2 * padding, -1)  # columns and channels in one axis: long inner loops
     rows, columns = (length + 2 * padding - size + 1 for length in (height, width))
@@ -223,10 +223,10 @@ def _by_rows(image, taps, stride, padding) -> list[jax.Array]:
         start, weights = row
         lines = jax.lax.dynamic_slice_in_dim(padded, start, rows, axis=1)[:, ::stride]
         shifts = [jax.lax.slice_in_dim(lines, j * channels, (j + columns) * channels, axis=2) for j in range(size)]
-        return [sum((weights[j, i] * shifts[j] for j in range(size)), sums[i]) for i in range(filters)], None
+        return [sum((weights[j, i] * shifts[j] for j in range(size)), sums[i]) for i in range(bands)], None
 
     zeros = jax.lax.full_like(padded, 0, shape=(n, -(-rows // stride), columns * channels))  # as `shard_map` wants them
-    sums, _ = jax.lax.scan(add, [zeros] * filters, (jnp.arange(size), jnp.asarray(taps, image.dtype)))
+    sums, _ = jax.lax.scan(add, [zeros] * bands, (jnp.arange(size), jnp.asarray(taps, image.dtype)))
     return [plane.reshape(n, -1, columns, channels)[:, :, ::stride] for plane in sums]
 
 
