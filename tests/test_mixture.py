@@ -57,7 +57,7 @@ def test_divergence_of_gaussians_is_the_squared_distance():
 def test_monte_carlo_divergence_converges_to_the_closed_form():
     p, q = random_mixture(0, 1), random_mixture(1, 1)
     exact = mixture.symmetric_kl(p, q)
-    for num_samples in (20, 2_000):
+    for num_samples in (20, 20_000):
         error = mixture.symmetric_kl_monte_carlo(p, q, jax.random.key(2), num_samples) - exact
         deviation = 2 * jnp.sqrt(exact / num_samples)  # at most: each side's log-ratio has the variance |Δ|²
         assert bool((jnp.abs(error) < 4 * deviation).all())
