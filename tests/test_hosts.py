@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from marks import nightly
 from runs import ALERT_SECONDS, BATCH, ENDLESS, Run, alert, assert_same_losses, logged, losses, saved
 
 import train
@@ -80,9 +81,7 @@ def test_two_processes_compute_what_one_does(preempted, assert_as_one):
     assert_as_one(preempted.workdir)
 
 
-@pytest.mark.parametrize(
-    "layout", [(1, 1), *(pytest.param(layout, marks=pytest.mark.nightly) for layout in [(1, 4), (4, 2), (2, 4)])]
-)
+@pytest.mark.parametrize("layout", [(1, 1), *nightly((1, 4), (4, 2), (2, 4))])
 def test_a_run_continues_on_other_devices(preempted, clip_pairs, tmp_path, layout, assert_as_one):
     workdir = shutil.copytree(preempted.workdir, tmp_path / "w")
     [step] = saved(workdir)
@@ -116,8 +115,8 @@ def test_when_one_process_dies_the_other_ends_and_says_so(clip_pairs, tmp_path, 
     assert_as_one(tmp_path / "w")
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(60, marks=pytest.mark.nightly)])
-@pytest.mark.parametrize("layout", [(1, 1), pytest.param((2, 1), marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", [3, *nightly(60)])
+@pytest.mark.parametrize("layout", [(1, 1), *nightly((2, 1))])
 def test_whenever_a_process_is_killed_the_next_start_continues(clip_pairs, tmp_path, kills, layout, assert_as_one):
     """Saving every second step, so that most kills fall into an asynchronous save; some fall into the start."""
     rng, workdir, survived = random.Random(kills), tmp_path / "w", 0

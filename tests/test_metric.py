@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from marks import nightly
 
 from pim_jax import convert, metric
 from pim_jax.model import pim as networks
@@ -44,7 +45,7 @@ def test_pim1_distance_equals_the_official_one(shared, golden, size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["s0", *(pytest.param(s, marks=pytest.mark.nightly) for s in ("s1", "s2"))])
+@pytest.mark.parametrize("size", ["s0", *nightly("s1", "s2")])
 def test_pim5_distance_is_within_the_official_monte_carlo_error(shared, golden, size):
     config, params = convert.to_model(*convert.read(shared / "golden" / "pim-5")[:2])
     pim, samples = metric.from_params(config, params), 48  # as many as the official mean is of
@@ -69,9 +70,7 @@ def test_single_images_have_no_batch_axis(pim):
     assert pim.distance(x, y[None]).shape == (1,)
 
 
-@pytest.mark.parametrize(
-    "size", [(33, 47), (8, 8), *(pytest.param(s, marks=pytest.mark.nightly) for s in ((32, 40), (9, 21)))]
-)
+@pytest.mark.parametrize("size", [(33, 47), (8, 8), *nightly((32, 40), (9, 21))])
 def test_mean_of_the_map_is_the_distance(pim, pim5, size):
     x, y = images(0, size=size), images(1, size=size)
     for one in (pim, pim5):
@@ -210,9 +209,7 @@ def test_embeddings_of_two_sizes_are_an_error(pim):
         pim.between(pim.embed(images()), pim.embed(images(size=(32, 48))))
 
 
-@pytest.mark.parametrize(
-    "size", [pytest.param((32, 40), id="direct"), pytest.param((112, 120), id="minimal", marks=pytest.mark.nightly)]
-)
+@pytest.mark.parametrize("size", [(32, 40), *nightly((112, 120))], ids=["direct", "minimal"])
 def test_in_bfloat16_the_distance_differs_a_little(size):
     config = dataclasses.replace(SMALL, widths=(16, 16, 3))
     exact, x, y = random_metric(config), images(0, size=size), images(1, size=size)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import nightly
 
 from pim_jax import convert
 from pim_jax.model import mixture, pim
@@ -21,7 +22,7 @@ def official(golden_folder, name):
     return convert.to_model(*convert.read(golden_folder / name)[:2])
 
 
-@pytest.mark.parametrize("size", ["s0", pytest.param("s2", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("size", ["s0", *nightly("s2")])
 @pytest.mark.parametrize("name", ["pim-1", "pim-5"])
 def test_networks_equal_the_official_ones(shared, golden, name, size):
     if f"{size}/{name}/frontend0" not in golden:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import nightly
 
 from pim_jax.model.pim import ModelConfig
 from pim_jax.training import step as training
@@ -38,9 +39,7 @@ def loss_and_gradients(config, batch, mesh=None, **options):
     return metrics, gradients
 
 
-@pytest.mark.parametrize(
-    "contrast", [pytest.param(name, marks=[pytest.mark.nightly] * (name != SMALL.contrast)) for name in CONTRASTS]
-)
+@pytest.mark.parametrize("contrast", [SMALL.contrast, *nightly(*sorted({*CONTRASTS} - {SMALL.contrast}))])
 def test_eight_devices_compute_what_one_does(contrast):
     """The minibatch marginal spans the global batch, so neither loss nor gradients know of devices."""
     config = dataclasses.replace(SMALL, contrast=contrast)
@@ -50,9 +49,7 @@ def test_eight_devices_compute_what_one_does(contrast):
     assert_gradients_close(eight[1], one[1])
 
 
-@pytest.mark.parametrize(
-    "pyramid", ["steerable", *(pytest.param(p, marks=pytest.mark.nightly) for p in ("laplacian", "none"))]
-)
+@pytest.mark.parametrize("pyramid", ["steerable", *nightly("laplacian", "none")])
 def test_cropped_frontend_gives_the_loss_and_gradients_of_whole_bands(pyramid):
     config = dataclasses.replace(SMALL, model=dataclasses.replace(MODEL, pyramid=pyramid, orientations=1))
     assert_cropping_changes_nothing(config)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from marks import nightly
 
 from pim_jax import metric
 from pim_jax.training import checkpoint, log
@@ -142,13 +143,7 @@ def test_other_settings_are_refused_in_a_used_directory(train, finished, clip_pa
     assert "batch: 8 there, 16 here" in done.stderr and "--workdir" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        "params/manifest.ocdbt",
-        *(pytest.param(f, marks=pytest.mark.nightly) for f in ("optimizer/_METADATA", "about/metadata")),
-    ],
-)
+@pytest.mark.parametrize("file", ["params/manifest.ocdbt", *nightly("optimizer/_METADATA", "about/metadata")])
 def test_a_damaged_checkpoint_is_named_with_the_one_before(train, finished, clip_pairs, tmp_path, file):
     workdir = shutil.copytree(finished, tmp_path / "w")
     damaged = workdir / "checkpoints" / str(STEPS) / file
