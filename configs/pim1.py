@@ -1,7 +1,7 @@
 """PIM-1: one mixture component, so that the distance has a closed form and is differentiable. The default metric.
 
 Command:  python train.py configs/pim1.py --workdir runs/pim1 --data DATA
-Without an accelerator, `batch=32 steps=1000 beta_steps=400 "learning_rate_drops=(700,900)"` takes about an hour on two
+Without an accelerator, `batch=32 steps=1000 beta_steps=800 "learning_rate_drops=(700,900)"` takes about an hour on two
 cores.
 """
 
