@@ -1,0 +1,65 @@
+"""Draws the pictures of the README from the bundled photographs and weights: python docs/pictures.py
+
+It needs `pip install 'pim-jax[benchmarks]'`, and takes some minutes on a CPU; distances that `eval.py --benchmark
+imagenet-c` has measured are not measured again.
+"""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from pim_jax import metric
+from pim_jax.data import images
+from pim_jax.evaluation import baselines, benchmarks, cache
+from pim_jax.evaluation.measure import measure
+from pim_jax.evaluation.store import Store
+from pim_jax.files import replacing
+
+DOCS = Path(__file__).parent
+PHOTOGRAPHS = DOCS.parent / "pim_jax" / "assets" / "images"
+SHOWN = {"parrots": ("JPEG", ".jpg"), "lighthouse": ("blur", ".png"), "boats": ("noise", ".png")}
+COMPARED = ("psnr", "ms-ssim", "nlpd", "lpips-alex", "lpips-alex-lin")
+
+
+def maps(pim: metric.Metric) -> Figure:
+    """A row for every photograph: the reference, the distorted one, and where they differ."""
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    for row, (name, (distortion, suffix)) in zip(figure.subplots(3, 3), SHOWN.items(), strict=True):
+        x = images.read(PHOTOGRAPHS / "reference" / f"{name}.png")
+        y = images.read(PHOTOGRAPHS / "distorted" / f"{name}{suffix}")
+        values = np.asarray(pim.distance_map(x, y))
+        titles = "reference", distortion, f"distance map, mean {values.mean():.3f}"
+        for axes, title, shown in zip(row, titles, (x, y, values), strict=True):
+            drawn = axes.imshow(shown, cmap="inferno", vmin=0)
+            axes.set_title(title)
+            axes.set_axis_off()
+        figure.colorbar(drawn, ax=row[-1])
+    return figure
+
+
+def equivalent_noise(pim: metric.Metric) -> Figure:
+    """The noise that metrics find as bad as each corruption."""
+    metrics = {name: baselines.load(name) for name in COMPARED} | {pim.name: pim}
+    benchmark = benchmarks.read("imagenet-c", PHOTOGRAPHS / "reference")
+    with Store(cache.folder() / "distances.sqlite") as store:
+        distances, problems = measure(metrics, benchmark.pairs, store)
+    if problems:
+        raise SystemExit(f"could not be measured: {problems}")
+    return list(benchmark.figures(distances).values())[1]
+
+
+def save(figure: Figure, name: str) -> None:
+    """Writes a PNG of 256 colours, which is a third of one of all colours."""
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    with replacing(DOCS / name) as temporary:
+        Image.open(drawn).convert("RGB").quantize(256).save(temporary, format="png", optimize=True)
+
+
+if __name__ == "__main__":
+    default = metric.load()
+    save(maps(default), "map.png")
+    save(equivalent_noise(default), "equivalent-noise.png")
