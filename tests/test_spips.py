@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marks import nightly
 
 from pim_jax import metric as pim_metric
 from pim_jax.spips import metric, parts, score
@@ -37,7 +36,7 @@ def random_params(model):
     return {"extractor": extractor, "members": jax.tree.map(lambda *leaves: np.stack(leaves), *members)}
 
 
-@pytest.fixture(scope="module", params=["conventional", "alex", *nightly("pim")])
+@pytest.fixture(scope="module", params=["conventional", "alex", pytest.param("pim", marks=pytest.mark.slow)])
 def spips(request):
     model = MODELS[request.param]
     return metric.from_params(model, random_params(model), name=request.param)
