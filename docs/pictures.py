@@ -42,13 +42,13 @@ def maps(pim: metric.Metric) -> Figure:
 
 def equivalent_noise(pim: metric.Metric) -> Figure:
     """The noise that metrics find as bad as each corruption."""
-    metrics = {name: baselines.load(name) for name in COMPARED} | {pim.name: pim}
+    metrics = {loaded.name: loaded for loaded in (*map(baselines.load, COMPARED), pim)}
     benchmark = benchmarks.read("imagenet-c", PHOTOGRAPHS / "reference")
-    with Store(cache.folder() / "distances.sqlite") as store:
+    with Store(cache.distances()) as store:
         distances, problems = measure(metrics, benchmark.pairs, store)
     if problems:
         raise SystemExit(f"could not be measured: {problems}")
-    return list(benchmark.figures(distances).values())[1]
+    return benchmark.figures(distances)["Equivalent noise of all corruptions (Fig. 6)"]
 
 
 def save(figure: Figure, name: str) -> None:

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, command: str, say: Callable[[str], None]) -> i
     )
     try:
         with (
-            Store(cache.folder() / "distances.sqlite") as store,
+            Store(cache.distances()) as store,
             tqdm(total=len(benchmark.pairs), unit="pair", disable=None) as bar,
         ):
             distances, problems = measure(metrics, benchmark.pairs, store, progress=bar.update)

@@ -29,6 +29,19 @@ def folder() -> Path:
         raise OSError("this user has no home folder to keep a cache in; set XDG_CACHE_HOME to a folder") from error
 
 
+def distances() -> Path:
+    """The file in `folder` where benchmarks keep what they measured, for `store.Store`.
+
+    Raises:
+      OSError: the user has no home folder.
+
+    Example:
+      >>> distances().name
+      'distances.sqlite'
+    """
+    return folder() / "distances.sqlite"
+
+
 def keep_compiled() -> None:
     """Lets JAX keep what it compiles in `folder`, so that only the first run with images of one size compiles.
 
