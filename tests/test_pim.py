@@ -168,6 +168,24 @@ def layers(config, side):
     return jax.eval_shape(lambda params, image: pim.features(config, params, image), pim.shapes(config), image)
 
 
+@pytest.mark.parametrize("kind", ["steerable", "laplacian"])
+def test_only_the_cnns_are_ever_computed_with_fewer_bits(kind):
+    config = ModelConfig(pyramid=kind, scales=2, orientations=1, widths=(8, 3), layers=1)
+    params = pim.init(config, jax.random.key(0))
+
+    def run(x, y):
+        with jax.default_matmul_precision("default"):
+            features = [pim.features(config, params, image) for image in (x, y)]
+            return pim.marginal(config, params, features[0]), pim.full(config, params, *features)
+
+    image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    program = jax.export.export(jax.jit(run), platforms=["cuda"])(image, image).mlir_module()
+    products = [line for line in program.splitlines() if "hlo.convolution" in line or "hlo.dot_general" in line]
+    exact = [line for line in products if line.count("HIGHEST") == 2]
+    layers = 2 * len(config.widths) * len(config.grids)
+    assert len(exact) > 0 and len(products) - len(exact) == layers
+
+
 def assert_close(found, wanted, tolerance=1e-4):
     """Relative to the tensor's largest value, as parity is stated."""
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())

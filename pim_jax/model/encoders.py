@@ -1,5 +1,7 @@
 """The two encoders: features of the frontend -> distributions of z (paper, section 2.4 and Fig. 2)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -7,6 +9,9 @@ from flax import nnx
 from pim_jax.model.mixture import Mixture
 
 HEADS = ("paper", "released")
+
+# They take a hundredth of the time of the CNNs, and whatever they round goes into the distance as it is.
+_linear = functools.partial(nnx.Linear, precision="highest")
 
 
 class MarginalEncoder(nnx.Module):
@@ -16,13 +21,13 @@ class MarginalEncoder(nnx.Module):
         self.mixtures, self.dimensions, self.layers, self.head = mixtures, dimensions, layers, head
         width = mixtures * dimensions
         for layer in range(layers):
-            setattr(self, f"mean{layer}", nnx.Linear(width if layer else features, width, rngs=rngs))
+            setattr(self, f"mean{layer}", _linear(width if layer else features, width, rngs=rngs))
         if head == "paper":
-            self.mean_out = nnx.Linear(width, width, rngs=rngs)
+            self.mean_out = _linear(width, width, rngs=rngs)
         if mixtures > 1:
             for layer in range(layers):
-                setattr(self, f"logit{layer}", nnx.Linear(mixtures if layer else features, mixtures, rngs=rngs))
-            self.logit_out = nnx.Linear(mixtures, mixtures, rngs=rngs)
+                setattr(self, f"logit{layer}", _linear(mixtures if layer else features, mixtures, rngs=rngs))
+            self.logit_out = _linear(mixtures, mixtures, rngs=rngs)
 
     def __call__(self, features: jax.Array) -> Mixture:
         """[..., features] -> means [..., mixtures, dimensions], logits [..., mixtures]."""
@@ -49,11 +54,11 @@ class FullEncoder(nnx.Module):
     def __init__(self, features: int, *, dimensions: int, layers: int, head: str, rngs: nnx.Rngs):
         self.layers, self.head = layers, head
         for layer in range(layers):
-            setattr(self, f"base{layer}", nnx.Linear(dimensions if layer else features, dimensions, rngs=rngs))
-            setattr(self, f"multiply{layer}", nnx.Linear(features, dimensions, rngs=rngs))
-            setattr(self, f"add{layer}", nnx.Linear(features, dimensions, rngs=rngs))
+            setattr(self, f"base{layer}", _linear(dimensions if layer else features, dimensions, rngs=rngs))
+            setattr(self, f"multiply{layer}", _linear(features, dimensions, rngs=rngs))
+            setattr(self, f"add{layer}", _linear(features, dimensions, rngs=rngs))
         if head == "paper":
-            self.mean_out = nnx.Linear(dimensions, dimensions, rngs=rngs)
+            self.mean_out = _linear(dimensions, dimensions, rngs=rngs)
 
     def __call__(self, features_x: jax.Array, features_y: jax.Array) -> jax.Array:
         """[..., features] twice -> [..., dimensions]."""

@@ -1,7 +1,8 @@
 """Multi-scale transforms without parameters: image -> bands, coarse to fine (paper, section 2.4).
 
-An image is [N, H, W, C]; every colour channel is filtered alone; a band is [N, h, w, C]. Bands come in the order of the
-released TensorFlow model: lowpass first, highpass last, orientations in reverse within a scale.
+An image is [N, H, W, C]; every colour channel is filtered alone, in float32 whatever the precision of matrix products;
+a band is [N, h, w, C]. Bands come in the order of the released TensorFlow model: lowpass first, highpass last,
+orientations in reverse within a scale.
 """
 
 import functools
@@ -236,7 +237,12 @@ def _convolved(image, taps, stride, padding) -> list[jax.Array]:
     planes = image.transpose(0, 3, 1, 2).reshape(n * channels, height, width, 1)
     kernel = jnp.asarray(taps[:, :, None], image.dtype)
     out = jax.lax.conv_general_dilated(
-        planes, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        planes,
+        kernel,
+        (stride, stride),
+        [(padding, padding)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision="highest",
     )
     return list(out.reshape(n, channels, *out.shape[1:]).transpose(4, 0, 2, 3, 1))
 
@@ -249,6 +255,12 @@ def _expand(low: jax.Array, taps: np.ndarray, shape: tuple[int, ...]) -> jax.Arr
     # Low sample i sits at 2 i + 1; the wanted span is [2, size - 2).
     pads = [(0, size - 2 - (2 * length - 1)) for size, length in zip(shape[1:3], (height, width), strict=True)]
     out = jax.lax.conv_general_dilated(
-        planes, kernel, (1, 1), pads, lhs_dilation=(2, 2), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        planes,
+        kernel,
+        (1, 1),
+        pads,
+        lhs_dilation=(2, 2),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision="highest",
     )
     return out.reshape(n, channels, *out.shape[1:3]).transpose(0, 2, 3, 1)

@@ -50,8 +50,9 @@ def covariances(model: ModelConfig, params: Params, directory: Path) -> list[np.
     @jax.jit
     def of_batch(params, frames, key):
         images = sensor_noise(frames.astype(jnp.float32) / 255, NOISE, key)
-        features = pim.features(model, params, images.reshape(-1, *images.shape[2:]))
-        return [_outer(mixture) for mixture in pim.marginal(model, params, features)]
+        with jax.default_matmul_precision("highest"):
+            features = pim.features(model, params, images.reshape(-1, *images.shape[2:]))
+            return [_outer(mixture) for mixture in pim.marginal(model, params, features)]
 
     batches = itertools.islice(pairs.pairs(directory, batch=_BATCH, crop=_CROP, seed=0), _BATCHES)
     keys = jax.random.split(jax.random.key(0), _BATCHES)
