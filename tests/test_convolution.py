@@ -37,6 +37,35 @@ def test_gradients_equal_those_of_the_direct_convolution():
         np.testing.assert_allclose(found, wanted, atol=2e-4 * np.abs(wanted).max())
 
 
+def test_derivatives_of_small_convolutions_are_those_of_xla():
+    primals, tangents = ((random(i, (2, 9, 8, 4)), random(i + 1, (5, 5, 4, 3))) for i in (0, 2))
+    padding = ((2, 1), (0, 2))
+
+    def derivatives(convolve):
+        def loss(x, kernel):
+            return jnp.sum(jnp.sin(convolve(x, kernel)))
+
+        forward = jax.jvp(loss, primals, tangents)
+        second = jax.jvp(jax.grad(loss, (0, 1)), primals, tangents)
+        return forward, second, *(jax.grad(loss, only)(*primals) for only in (0, 1))
+
+    found = derivatives(lambda x, kernel: convolution.convolve(x, kernel, padding))
+    wanted = derivatives(convolution._direct(padding))
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
+
+
+def test_the_gradient_for_images_has_kernels_in_the_layout_that_is_fast_within_loops():
+    x, kernel = random(0, (2, 1, 9, 8, 4)), random(1, (5, 5, 4, 3))
+
+    def loss(x):
+        return jnp.sum(jnp.sin(jax.lax.map(lambda image: convolution.convolve(image, kernel, ((2, 2), (2, 2))), x)))
+
+    program = jax.export.export(jax.jit(jax.grad(loss)), platforms=["cpu"])(x).mlir_module()
+    convolutions = [line for line in program.splitlines() if "stablehlo.convolution" in line]
+    assert len(convolutions) == 2 and all("x[0, 1, i, o]->" in line for line in convolutions)
+
+
 @pytest.mark.parametrize("shape", [(1, 20, 22, 16), (1, 107, 98, 16)], ids=["direct", "minimal"])
 def test_in_bfloat16_operands_are_rounded_and_sums_are_not(shape):
     x, kernel, padding = random(0, shape), random(1, (5, 5, 16, 16)), ((2, 2), (2, 2))

@@ -16,6 +16,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 _TILE = 4
 _SUPPORT = 5
@@ -46,9 +47,7 @@ def convolve(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
     """
     if jax.config.jax_default_matmul_precision == "bfloat16":
         return _in_bfloat16(x, kernel, padding)
-    if _is_large(x, kernel):
-        return jax.lax.platform_dependent(x, kernel, cpu=_minimal(padding), default=_direct(padding))
-    return _direct(padding)(x, kernel)
+    return jax.lax.platform_dependent(x, kernel, cpu=_on_cpu(x, kernel, padding), default=_direct(padding))
 
 
 def _is_large(x: jax.Array, kernel: jax.Array) -> bool:
@@ -57,7 +56,7 @@ def _is_large(x: jax.Array, kernel: jax.Array) -> bool:
 
 
 def _on_cpu(x: jax.Array, kernel: jax.Array, padding: Padding):
-    return (_minimal if _is_large(x, kernel) else _direct)(padding)
+    return (_minimal if _is_large(x, kernel) else _looped)(padding)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))  # JAX cannot transpose a product of bfloat16 that is float32
@@ -97,13 +96,35 @@ def _round(array: jax.Array) -> jax.Array:
     return jax.lax.reduce_precision(array, 8, 7)
 
 
-def _direct(padding: Padding, sums: jnp.dtype | None = None):
+def _direct(padding: Padding, sums: jnp.dtype | None = None, kernel_layout: str = "HWIO"):
     def convolve(x, kernel):
-        layout = ("NHWC", "HWIO", "NHWC")
+        layout = ("NHWC", kernel_layout, "NHWC")
         return jax.lax.conv_general_dilated(
             x, kernel, (1, 1), padding, dimension_numbers=layout, preferred_element_type=sums
         )
 
+    return convolve
+
+
+def _looped(padding: Padding):
+    """`_direct`, with a gradient for x that is fast on CPU also within a loop, as over regions.
+
+    There, XLA has a fast convolution only for kernels in the order HWIO. That of JAX's gradient is in the order HWOI,
+    unless the derivative was.
+    """
+    direct, derivative = _direct(padding), _direct(padding, kernel_layout="HWOI")
+    convolve = jax.custom_jvp(direct)
+
+    def jvp(primals, tangents):
+        (x, kernel), (dx, dkernel) = primals, tangents
+        parts = []
+        if not isinstance(dx, SymbolicZero):
+            parts.append(derivative(dx, kernel.swapaxes(2, 3)))
+        if not isinstance(dkernel, SymbolicZero):
+            parts.append(direct(x, dkernel))
+        return direct(x, kernel), sum(parts)
+
+    convolve.defjvp(jvp, symbolic_zeros=True)
     return convolve
 
 
