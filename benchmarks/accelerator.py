@@ -67,16 +67,16 @@ def differences():
 def steps(batches: list[int], repeats: int):
     for precision in PRECISIONS:
         for batch in batches:
-            rate = report_step(precision, batch, "", repeats)
-        plain = report_step(precision, PLAIN_BATCH, "whole bands, ", repeats, whole_bands())
+            rate = report_step(precision, batch, repeats)
+        plain = report_step(precision, PLAIN_BATCH, repeats, whole=True)
         print(f"  windows are {rate / plain:.1f} times as fast per pair", flush=True)
 
 
-def report_step(precision: str, batch: int, what: str, repeats: int, *changes) -> float:
-    """Prints the time of a step, and returns pairs a second."""
+def report_step(precision: str, batch: int, repeats: int, *, whole: bool = False) -> float:
+    """Prints the time of a step, of one that computes whole bands if `whole`, and returns pairs a second."""
     config, mesh = configuration.override(configure(batch), [f"precision={precision}"]), training.mesh()
     began = time.perf_counter()
-    compiled = compile_step(config, mesh, *changes)
+    compiled = compile_step(config, mesh, *([whole_bands()] if whole else []))
     compiling = time.perf_counter() - began
     state = training.init(config, mesh)
     shape = (2, batch, config.patch, config.patch, 3)
@@ -89,9 +89,10 @@ def report_step(precision: str, batch: int, what: str, repeats: int, *changes) -
         return metrics
 
     seconds = timed(step, repeats)
-    operations = batch * convolutions(config, None if what else config.centre)
+    operations = batch * convolutions(config, None if whole else config.centre)
     print(
-        f"step, {what}precision {precision}, batch {batch}: {seconds * 1e3:.2f} ms, {batch / seconds:.0f} pairs/s, "
+        f"step, {'whole bands, ' if whole else ''}precision {precision}, batch {batch}: {seconds * 1e3:.2f} ms, "
+        f"{batch / seconds:.0f} pairs/s, "
         f"{operations / seconds / 1e12:.1f} TFLOP/s direct form; compiled in {compiling:.0f} s",
         flush=True,
     )

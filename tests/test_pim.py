@@ -182,8 +182,8 @@ def test_only_the_cnns_are_ever_computed_with_fewer_bits(kind):
     program = jax.export.export(jax.jit(run), platforms=["cuda"])(image, image).mlir_module()
     products = [line for line in program.splitlines() if "hlo.convolution" in line or "hlo.dot_general" in line]
     exact = [line for line in products if line.count("HIGHEST") == 2]
-    layers = 2 * len(config.widths) * len(config.grids)
-    assert len(exact) > 0 and len(products) - len(exact) == layers
+    of_cnns = 2 * len(config.widths) * len(config.grids)
+    assert len(exact) > 0 and len(products) - len(exact) == of_cnns
 
 
 def assert_close(found, wanted, tolerance=1e-4):

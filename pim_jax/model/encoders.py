@@ -10,7 +10,7 @@ from pim_jax.model.mixture import Mixture
 
 HEADS = ("paper", "released")
 
-# They take a hundredth of the time of the CNNs, and whatever they round goes into the distance as it is.
+# They have few operations beside the CNNs, and whatever they round goes into the distance as it is.
 _linear = functools.partial(nnx.Linear, precision="highest")
 
 
