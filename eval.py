@@ -1,8 +1,8 @@
-"""Scores images by how different they look: `python eval.py --help`."""
+"""Scores images by how different they look: `python eval.py --help`. The command is `pim_jax.eval`."""
 
 import sys
 
-from pim_jax.evaluation.command import main
+from pim_jax.eval import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,15 +17,15 @@ import jax
 import numpy as np
 from PIL import Image
 
-from pim_jax import metric
+from pim_jax import configuration, metric
 from pim_jax.data import images
-from pim_jax.evaluation import benchmarks
-from pim_jax.evaluation.benchmarks.rated import Rated, select
+from pim_jax.evaluation import datasets
+from pim_jax.evaluation.datasets.rated import Rated, select
 from pim_jax.evaluation.measure import measure
 from pim_jax.evaluation.store import Store
 from pim_jax.model import pim
-from pim_jax.training import config as configuration
 from pim_jax.training import log, whiten
+from pim_jax.training.config import Config
 
 ROOT = Path(__file__).parents[1]
 LAST = 10  # steps whose terms are averaged
@@ -53,7 +53,7 @@ def main() -> None:
     rated = {name: centres(getattr(args, name), name, args) for name in ("tid2013", "raid")}
     sets = "TID2013 | RAID | whitened: TID2013 | RAID"
     print(f"| | I | Rx | Ry | {sets} | paper: 2AFC | JND |", "|" + "---|" * 10, sep="\n", flush=True)
-    untrained = configuration.load(ROOT / "configs" / "pim5.py").model
+    untrained = configuration.load(ROOT / "configs" / "pim5.py", (Config,)).model
     loaded = metric.from_params(untrained, pim.init(untrained, jax.random.key(args.seed)))
     print(row("untrained: PIM", {}, agreements(loaded, rated, args), "", ""), flush=True)
     for name in args.only or ROWS:
@@ -84,7 +84,7 @@ def terms(workdir: Path) -> dict[str, float]:
 
 def centres(folder: Path, name: str, args: argparse.Namespace) -> Rated:
     """A benchmark on the centres of the images of the first references."""
-    whole = benchmarks.read({"tid2013": "iqa"}.get(name, name), folder, shifts=(0,), allow_missing=False)
+    whole = datasets.read({"tid2013": "iqa"}.get(name, name), folder, shifts=(0,), allow_missing=False)
     kept = list(dict.fromkeys(rating.reference for rating in whole.ratings))[: args.references]
     into = args.work / f"{name}-{args.side}"
 
@@ -106,13 +106,13 @@ def centres(folder: Path, name: str, args: argparse.Namespace) -> Rated:
     return select(name, ratings, **same, shifts=(0,), allow_missing=False)
 
 
-def agreements(loaded: metric.Metric, rated: dict[str, Rated], args: argparse.Namespace) -> list[str]:
+def agreements(loaded: metric.Pim, rated: dict[str, Rated], args: argparse.Namespace) -> list[str]:
     """Agreement as it is, then whitened."""
     params = whiten.whiten(loaded.params, whiten.covariances(loaded.config, loaded.params, args.data))
     return [*agreement(loaded, rated, args), *agreement(metric.from_params(loaded.config, params), rated, args)]
 
 
-def agreement(loaded: metric.Metric, rated: dict[str, Rated], args: argparse.Namespace) -> list[str]:
+def agreement(loaded: metric.Pim, rated: dict[str, Rated], args: argparse.Namespace) -> list[str]:
     """Spearman's correlations of a metric, "pooled / mean of types" for every set."""
     found = []
     with Store(args.work / "distances.sqlite") as store:

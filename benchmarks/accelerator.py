@@ -17,12 +17,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from training import compile_step, configure, convolutions, whole_bands
+from train_step import compile_step, configure, convolutions, whole_bands
 
-from pim_jax import metric
+from pim_jax import configuration, metric
 from pim_jax.data import images
-from pim_jax.training import config as configuration
-from pim_jax.training import step as training
+from pim_jax.training import step
 
 ASSETS = Path(__file__).parents[1] / "pim_jax" / "assets" / "images"
 PRECISIONS = ("highest", "default", "bfloat16")
@@ -74,21 +73,21 @@ def steps(batches: list[int], repeats: int):
 
 def report_step(precision: str, batch: int, repeats: int, *, whole: bool = False) -> float:
     """Prints the time of a step, of one that computes whole bands if `whole`, and returns pairs a second."""
-    config, mesh = configuration.override(configure(batch), [f"precision={precision}"]), training.mesh()
+    config, mesh = configuration.override(configure(batch), [f"precision={precision}"]), step.mesh()
     began = time.perf_counter()
     compiled = compile_step(config, mesh, *([whole_bands()] if whole else []))
     compiling = time.perf_counter() - began
-    state = training.init(config, mesh)
+    state = step.init(config, mesh)
     shape = (2, batch, config.patch, config.patch, 3)
     pairs = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    pairs = jax.device_put(pairs, training.batched(mesh))
+    pairs = jax.device_put(pairs, step.batched(mesh))
 
-    def step():
+    def do_step():
         nonlocal state
         state, metrics = compiled(state, pairs)
         return metrics
 
-    seconds = timed(step, repeats)
+    seconds = timed(do_step, repeats)
     operations = batch * convolutions(config, None if whole else config.centre)
     print(
         f"step, {'whole bands, ' if whole else ''}precision {precision}, batch {batch}: {seconds * 1e3:.2f} ms, "
@@ -113,7 +112,7 @@ def distances(sizes: list[tuple[int, int]], repeats: int):
             print(f"{size[0]} x {size[1]}, {name}: {spent * 1e3:.2f} ms a pair{ratio}", flush=True)
 
 
-def ours(loaded: dict[str, metric.Metric], x: jax.Array, y: jax.Array, repeats: int) -> dict[str, float]:
+def ours(loaded: dict[str, metric.Pim], x: jax.Array, y: jax.Array, repeats: int) -> dict[str, float]:
     """Seconds of a distance for every precision, and of a gradient."""
     seconds = {name: timed(functools.partial(pim.distance, x, y), repeats) for name, pim in loaded.items()}
     gradient = jax.jit(jax.grad(loaded["highest"].distance))

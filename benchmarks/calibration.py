@@ -16,11 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.signal import convolve
 
-from pim_jax import metric
+from pim_jax import baselines, metric
+from pim_jax.baselines import nlpd, structure
+from pim_jax.baselines.luma import luma
 from pim_jax.data import images
-from pim_jax.evaluation import baselines
-from pim_jax.evaluation.baselines import nlpd, structure
-from pim_jax.evaluation.baselines.luma import luma
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "calibration.md"
@@ -109,7 +108,7 @@ CHECKS = {
 }
 
 ImagePair = tuple[np.ndarray, np.ndarray]
-Measure = metric.Metric | baselines.Baseline
+Measure = metric.Pim | baselines.Baseline
 
 
 def bundled_pairs() -> dict[str, ImagePair]:

@@ -79,8 +79,8 @@ from pim_jax import metric
 end("import pim_jax.metric")
 {READ}
 end("import Pillow, read the images")
-import pim_jax.training.checkpoint
-end("import what reads weights")
+import orbax.checkpoint
+end("import orbax, which reads weights")
 
 spent = {{}}
 def listen(event, seconds, **_):
@@ -121,7 +121,7 @@ end("second distance: run only")
 print(json.dumps(phases))
 """
 
-NOTHING, JAX, METRIC, TORCH = "python -c pass", "import jax", "import pim_jax.metric", "import torch"
+NOTHING, JAX, METRIC, TORCH = "python -c pass", "import jax, flax.nnx", "import pim_jax.metric", "import torch"
 PYTHON, COMMAND, PEER = "ours, from Python", "ours, eval.py A B", "lpips, from Python"
 OURS_TOLD, PEER_TOLD = "ours", "lpips"
 CACHED = ", compilation cached"
@@ -154,7 +154,7 @@ def programs(lpips_python: str | None, cache: str) -> dict[str, tuple[str, list[
     afresh = {"JAX_ENABLE_COMPILATION_CACHE": "0"}  # the command would find what its last run compiled
     found = {
         NOTHING: (ours, ["-c", "pass"], {}),
-        JAX: (ours, ["-c", "import jax"], {}),
+        JAX: (ours, ["-c", "import jax, flax.nnx"], {}),
         METRIC: (ours, ["-c", "import pim_jax.metric"], {}),
         PYTHON: (ours, ["-c", OURS], {}),
         PYTHON + CACHED: (ours, ["-c", OURS], cached),

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from training import compile_step, configure, medians, simulate, stepper
+from train_step import compile_step, configure, medians, simulate, stepper
 
 from pim_jax.data import pairs, records
-from pim_jax.training import step as training
+from pim_jax.training import step
 
 BATCHES = (50, 512, 4096)
 CROP = 64
@@ -94,9 +94,9 @@ def copy_rate(repeats: int) -> float:
 def cpu_step_rate(repeats: int) -> float:
     """Pairs a second."""
     simulate(1)
-    config, mesh = configure(STEP_BATCH), training.mesh()
-    step = stepper(config, mesh, compile_step(config, mesh))
-    return STEP_BATCH / medians({"": step}, repeats)[""]
+    config, mesh = configure(STEP_BATCH), step.mesh()
+    do_step = stepper(config, mesh, compile_step(config, mesh))
+    return STEP_BATCH / medians({"": do_step}, repeats)[""]
 
 
 def compare(data: Path, dataset: Sequence[bytes], batch: int, seconds: float, repeats: int) -> tuple[float, float]:

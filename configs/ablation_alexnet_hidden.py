@@ -6,8 +6,9 @@ Command:  python train.py configs/ablation_alexnet_hidden.py --workdir runs/abla
 import dataclasses
 from pathlib import Path
 
-from pim_jax.training.config import load
+from pim_jax.configuration import load
+from pim_jax.training.config import Config
 
-pim5 = load(Path(__file__).with_name("pim5.py"))
+pim5 = load(Path(__file__).with_name("pim5.py"), (Config,))
 model = dataclasses.replace(pim5.model, pyramid="none", network="alexnet", hidden=True)
 config = dataclasses.replace(pim5, model=model)

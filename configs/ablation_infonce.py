@@ -6,7 +6,8 @@ Command:  python train.py configs/ablation_infonce.py --workdir runs/ablation_in
 import dataclasses
 from pathlib import Path
 
-from pim_jax.training.config import load
+from pim_jax.configuration import load
+from pim_jax.training.config import Config
 
-pim5 = load(Path(__file__).with_name("pim5.py"))
+pim5 = load(Path(__file__).with_name("pim5.py"), (Config,))
 config = dataclasses.replace(pim5, objective="infonce", model=dataclasses.replace(pim5.model, mixtures=1))

@@ -6,7 +6,8 @@ Command:  python train.py configs/ablation_laplacian_4layer.py --workdir runs/ab
 import dataclasses
 from pathlib import Path
 
-from pim_jax.training.config import load
+from pim_jax.configuration import load
+from pim_jax.training.config import Config
 
-pim5 = load(Path(__file__).with_name("pim5.py"))
+pim5 = load(Path(__file__).with_name("pim5.py"), (Config,))
 config = dataclasses.replace(pim5, model=dataclasses.replace(pim5.model, pyramid="laplacian"))

@@ -6,8 +6,9 @@ Command:  python train.py configs/ablation_vgg16_hidden.py --workdir runs/ablati
 import dataclasses
 from pathlib import Path
 
-from pim_jax.training.config import load
+from pim_jax.configuration import load
+from pim_jax.training.config import Config
 
-pim5 = load(Path(__file__).with_name("pim5.py"))
+pim5 = load(Path(__file__).with_name("pim5.py"), (Config,))
 model = dataclasses.replace(pim5.model, pyramid="none", network="vgg16", hidden=True)
 config = dataclasses.replace(pim5, model=model)

@@ -8,7 +8,8 @@ cores.
 import dataclasses
 from pathlib import Path
 
-from pim_jax.training.config import load
+from pim_jax.configuration import load
+from pim_jax.training.config import Config
 
-pim5 = load(Path(__file__).with_name("pim5.py"))
+pim5 = load(Path(__file__).with_name("pim5.py"), (Config,))
 config = dataclasses.replace(pim5, model=dataclasses.replace(pim5.model, mixtures=1))

@@ -5,6 +5,6 @@ It needs the extra `benchmarks`. Features of 840 pairs of 512 x 384 pixels take 
 cross-validation and training. Ablations: `model.semantic=none`, `model.perceptual=none`, `model.conventional=False`.
 """
 
-from pim_jax.spips.config import SpipsConfig
+from pim_jax.training.spips.config import SpipsConfig
 
 config = SpipsConfig()

@@ -8,8 +8,8 @@ so if it is another: run the command again after a change of `pim-1`. Features o
 import dataclasses
 from pathlib import Path
 
-from pim_jax.spips.config import SpipsConfig
-from pim_jax.training.config import load
+from pim_jax.configuration import load
+from pim_jax.training.spips.config import SpipsConfig
 
 alex = load(Path(__file__).with_name("spips_alex.py"), (SpipsConfig,))
 config = dataclasses.replace(alex, model=dataclasses.replace(alex.model, perceptual="pim"))

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pim_jax import metric
+from pim_jax import baselines, metric
 from pim_jax.data import images
-from pim_jax.evaluation import baselines, benchmarks, cache
+from pim_jax.evaluation import datasets, store
 from pim_jax.evaluation.measure import measure
 from pim_jax.evaluation.store import Store
 from pim_jax.files import replacing
@@ -24,7 +24,7 @@ SHOWN = {"parrots": ("JPEG", ".jpg"), "lighthouse": ("blur", ".png"), "boats": (
 COMPARED = ("psnr", "ms-ssim", "nlpd", "lpips-alex", "lpips-alex-lin")
 
 
-def maps(pim: metric.Metric) -> Figure:
+def maps(pim: metric.Pim) -> Figure:
     """A row for every photograph: the reference, the distorted one, and where they differ."""
     figure = Figure(figsize=(10, 7), layout="constrained")
     for row, (name, (distortion, suffix)) in zip(figure.subplots(3, 3), SHOWN.items(), strict=True):
@@ -40,12 +40,12 @@ def maps(pim: metric.Metric) -> Figure:
     return figure
 
 
-def equivalent_noise(pim: metric.Metric) -> Figure:
+def equivalent_noise(pim: metric.Pim) -> Figure:
     """The noise that metrics find as bad as each corruption."""
     metrics = {loaded.name: loaded for loaded in (*map(baselines.load, COMPARED), pim)}
-    benchmark = benchmarks.read("imagenet-c", PHOTOGRAPHS / "reference")
-    with Store(cache.distances()) as store:
-        distances, problems = measure(metrics, benchmark.pairs, store)
+    benchmark = datasets.read("imagenet-c", PHOTOGRAPHS / "reference")
+    with Store(store.path()) as kept:
+        distances, problems = measure(metrics, benchmark.pairs, kept)
     if problems:
         raise SystemExit(f"could not be measured: {problems}")
     return benchmark.figures(distances)["Equivalent noise of all corruptions (Fig. 6)"]

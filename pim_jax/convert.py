@@ -21,7 +21,7 @@ import numpy as np
 
 from pim_jax import tf_bundle
 from pim_jax.model.pim import ModelConfig, Params
-from pim_jax.training.checkpoint import save_weights
+from pim_jax.stored import write
 
 # As given by perceptual_quality/pim/loader.py of the official code.
 OFFICIAL_SHA512 = {
@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
         official = next((name for name, known in OFFICIAL_SHA512.items() if digest == known), None)
         config, params = to_model(*read(args.source))
         name = f"official-{official}" if official else f"converted-{args.source.resolve().stem}"
-        save_weights(args.out, config, params, name=name, source=_origin(official, digest))
+        write(args.out, config, params, name=name, source=_origin(official, digest))
     except (ValueError, OSError) as error:
         print(f"cannot convert {args.source}: {error}", file=sys.stderr)
         return 1

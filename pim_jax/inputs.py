@@ -3,17 +3,26 @@
 What cannot be checked while JAX traces (range, NaN) is checked of concrete arrays only.
 """
 
+from typing import Protocol
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 
-def pair(x, y, smallest: int) -> tuple[jax.Array, jax.Array, bool]:
+class Needs(Protocol):
+    """What the checks must know of a metric: its name, and the least height and width that it takes, in pixels."""
+
+    name: str
+    smallest_size: int
+
+
+def check_pair(metric: Needs, x, y) -> tuple[jax.Array, jax.Array, bool]:
     """Checks two images, or batches of them, that are to be compared.
 
     Args:
+      metric: what is to compare them.
       x, y: [N, H, W, 3] or [H, W, 3]; either may have N = 1 against a batch.
-      smallest: the least height and width, in pixels.
 
     Returns:
       x and y as JAX arrays, and whether both are single images.
@@ -23,28 +32,30 @@ def pair(x, y, smallest: int) -> tuple[jax.Array, jax.Array, bool]:
       ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
 
     Example:
-      >>> pair(np.zeros((8, 8, 3), np.float32), np.zeros((8, 8, 3), np.float32), 8)[2]
+      >>> from types import SimpleNamespace
+      >>> x = np.zeros((8, 8, 3), np.float32)
+      >>> check_pair(SimpleNamespace(name="pim-1", smallest_size=8), x, x)[2]
       True
     """
-    x, y = image("x", x, smallest), image("y", y, smallest)
+    x, y = check_image(metric, "x", x), check_image(metric, "y", y)
     if x.shape[-3:-1] != y.shape[-3:-1]:
         raise ValueError(
             f"x is {_size(x)} and y is {_size(y)} (height x width): images must have one size; crop or resize one"
         )
-    batches("x", len(x) if x.ndim == 4 else 1, "y", len(y) if y.ndim == 4 else 1)
+    _check_counts("x", len(x) if x.ndim == 4 else 1, "y", len(y) if y.ndim == 4 else 1)
     return x, y, x.ndim == 3 and y.ndim == 3
 
 
-def image(name: str, image, smallest: int) -> jax.Array:
+def check_image(metric: Needs, name: str, image) -> jax.Array:
     """Checks an image, or a batch of them, and returns a JAX array.
 
     Args:
-      name: what messages call it.
+      metric: what is to take it.
+      name: what messages call the image.
       image: [N, H, W, 3] or [H, W, 3].
-      smallest: the least height and width, in pixels.
 
     Raises:
-      As `pair`.
+      As `check_pair`.
     """
     if not hasattr(image, "dtype") or not hasattr(image, "shape"):
         raise TypeError(f"{name} must be an array, not {type(image).__name__}")
@@ -56,10 +67,34 @@ def image(name: str, image, smallest: int) -> jax.Array:
         raise ValueError(f"{name} has shape {image.shape}; images are [N, H, W, 3] or [H, W, 3], channels last")
     if image.shape[0] == 0:
         raise ValueError(f"{name} has shape {image.shape}: there is no image in it")
-    if min(image.shape[-3:-1]) < smallest:
-        raise ValueError(f"{name} has shape {image.shape}: these weights need at least {smallest} x {smallest} pixels")
+    if min(image.shape[-3:-1]) < metric.smallest_size:
+        least = f"{metric.smallest_size} x {metric.smallest_size}"
+        raise ValueError(f"{name} is {_size(image)} pixels (height x width); {metric.name} needs at least {least}")
     _check_values(name, image)
     return jnp.asarray(image)
+
+
+def check_embeddings(z_x, z_y) -> None:
+    """Checks that two embeddings can be compared.
+
+    Args:
+      z_x, z_y: pytrees of arrays with the number of images leading; either may hold one image against a batch.
+
+    Raises:
+      ValueError: they are of images of different sizes, of different metrics, or of numbers of images that do not fit.
+
+    Example:
+      >>> check_embeddings([np.zeros((1, 4))], [np.zeros((2, 3))])
+      Traceback (most recent call last):
+      ValueError: the embeddings are not of one metric and one size of images: their shapes are [(4,)] and [(3,)]
+    """
+    leaves_x, leaves_y = jax.tree.leaves(z_x), jax.tree.leaves(z_y)
+    shapes_x, shapes_y = ([leaf.shape[1:] for leaf in leaves] for leaves in (leaves_x, leaves_y))
+    if shapes_x != shapes_y:
+        raise ValueError(
+            f"the embeddings are not of one metric and one size of images: their shapes are {shapes_x} and {shapes_y}"
+        )
+    _check_counts("z_x", len(leaves_x[0]), "z_y", len(leaves_y[0]))
 
 
 def batch(image) -> jax.Array:
@@ -90,12 +125,7 @@ def unbatch(values: jax.Array, single: bool) -> jax.Array:
     return values[0] if single else values
 
 
-def batches(name_x: str, x: int, name_y: str, y: int) -> None:
-    """Checks that as many images are on either side, or a single one on one.
-
-    Raises:
-      ValueError: they are not.
-    """
+def _check_counts(name_x: str, x: int, name_y: str, y: int) -> None:
     if x != y and 1 not in (x, y):
         raise ValueError(
             f"{name_x} holds {x} images and {name_y} {y}: give as many of each, or a single one on one side"

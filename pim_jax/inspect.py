@@ -9,9 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pim_jax.files import replacing
-from pim_jax.training import curves, summary
-from pim_jax.training.summary import Stored, Summary
+from pim_jax import extras
+
+with extras.command("train"):
+    from pim_jax.files import replacing
+    from pim_jax.training import curves, summary
+    from pim_jax.training.summary import Stored, Summary
 
 
 def main(argv: list[str] | None = None) -> int:

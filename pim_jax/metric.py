@@ -12,23 +12,17 @@ checks of values (range, NaN) need concrete arrays, and are skipped while JAX tr
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
-from pim_jax import files, inputs
+from pim_jax import inputs, provenance, stored
 from pim_jax.model import area, mixture, regions
 from pim_jax.model import pim as networks
 from pim_jax.model.convolution import PRECISIONS
 from pim_jax.model.mixture import Mixture
 from pim_jax.model.pim import ModelConfig
-
-if TYPE_CHECKING:
-    from pim_jax.training.checkpoint import Format, Weights
 
 DEFAULT_SEED = 0
 DEFAULT_SAMPLES = 1
@@ -36,9 +30,20 @@ DEFAULT_SAMPLES = 1
 Embedding = tuple[Mixture, ...]
 
 
+def _shapes(model: ModelConfig) -> networks.Params:
+    # Before anything is built of them, however many scales and layers a file claims.
+    layers = (model.scales * model.orientations + 2) * (len(model.widths) + 4 * model.layers)
+    if layers > stored.MAX_LAYERS:
+        raise ValueError(f"their networks have about {layers:,} layers; at most {stored.MAX_LAYERS:,} are read")
+    return networks.shapes(model)
+
+
+FORMAT = {"pim": stored.Format(ModelConfig, _shapes)}
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
-class Metric:
+class Pim:
     """PIM with its weights: a frozen pytree whose leaves are the parameters.
 
     Make one with `load` or `from_params`.
@@ -59,9 +64,14 @@ class Metric:
     commit: str | None = dataclasses.field(default=None, metadata={"static": True})
     precision: str = dataclasses.field(default="highest", metadata={"static": True})
 
+    @property
+    def smallest_size(self) -> int:
+        """The least height and width of an image, in pixels."""
+        return self.config.smallest_size
+
     def __repr__(self):
         commit = f", commit {self.commit}" if self.commit else ""
-        return f"Metric({self.name!r}, weights {self.digest}{commit}, precision {self.precision!r})"
+        return f"Pim({self.name!r}, weights {self.digest}{commit}, precision {self.precision!r})"
 
     def distance(
         self, x: jax.Array, y: jax.Array, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
@@ -74,7 +84,7 @@ class Metric:
 
         Args:
           x, y: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1], of one height and width, at least
-            `config.smallest_size`. Either may have N = 1 against a batch, and is then encoded once.
+            `smallest_size`. Either may have N = 1 against a batch, and is then encoded once.
           key: of the Monte-Carlo samples; `jax.random.key(0)` if none is given. pim-1 needs none.
           num_samples: Monte-Carlo samples from each side at every position of every band. The standard error is that of
             a mean over positions: with one sample about 1 % of the distance of 64 x 64 pixels, 0.2 % of 192 x 192.
@@ -95,7 +105,7 @@ class Metric:
           >>> float(pim.distance(x, x).max())
           0.0
         """
-        x, y, single = inputs.pair(x, y, self.config.smallest_size)
+        x, y, single = inputs.check_pair(self, x, y)
         return inputs.unbatch(_distance(self, x, y, _key(key), num_samples), single)
 
     def distance_map(
@@ -110,7 +120,7 @@ class Metric:
         Returns:
           [N, H, W] float32, or [H, W] for two single images.
         """
-        x, y, single = inputs.pair(x, y, self.config.smallest_size)
+        x, y, single = inputs.check_pair(self, x, y)
         return inputs.unbatch(_distance_map(self, x, y, _key(key), num_samples), single)
 
     def embed(self, x: jax.Array) -> Embedding:
@@ -130,7 +140,7 @@ class Metric:
         Raises:
           As `distance`.
         """
-        return _embed(self, inputs.image("x", x, self.config.smallest_size))
+        return _embed(self, inputs.check_image(self, "x", x))
 
     def between(
         self, z_x: Embedding, z_y: Embedding, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
@@ -147,14 +157,11 @@ class Metric:
         Raises:
           ValueError: the embeddings are of images of different sizes, or of other weights.
         """
-        shapes_x, shapes_y = ([band.means.shape[1:] for band in z] for z in (z_x, z_y))
-        if shapes_x != shapes_y:
-            raise ValueError(f"the embeddings are not of images of one size: their bands are {shapes_x} and {shapes_y}")
-        inputs.batches("z_x", z_x[0].means.shape[0], "z_y", z_y[0].means.shape[0])
+        inputs.check_embeddings(z_x, z_y)
         return _between(self, z_x, z_y, _key(key), num_samples)
 
 
-def load(weights: str | Path = "pim-1", *, precision: str = "highest") -> Metric:
+def load(weights: str | Path = "pim-1", *, precision: str = "highest") -> Pim:
     """Returns the metric with trained weights.
 
     Args:
@@ -173,40 +180,21 @@ def load(weights: str | Path = "pim-1", *, precision: str = "highest") -> Metric
       >>> load("pim-1").name
       'pim-1'
     """
-    return from_weights(stored_weights(weights), precision=precision)
+    return from_weights(stored.load(weights, FORMAT), precision=precision)
 
 
-def stored_weights(weights: str | Path, formats: "Mapping[str, Format] | None" = None) -> "Weights":
-    """Returns weights of any metric of this package as they are stored, for those who build one from them.
+def from_weights(weights: stored.Weights, *, precision: str = "highest") -> Pim:
+    """Returns the metric with weights from `pim_jax.stored`.
 
     Args:
-      weights: as for `load`.
-      formats: what they may be of, by metric; by default weights of PIM.
+      weights: of PIM.
+      precision: see `load`.
 
     Raises:
-      As `load`; ValueError also if the weights are of another metric.
+      ValueError: `precision` is unknown.
     """
-    # Here, not above: reading weights takes orbax, a second of import that users of from_params do not need.
-    from pim_jax.training import checkpoint
-
-    formats = formats or checkpoint.PIM
-    bundled = resources.files("pim_jax").joinpath("weights")
-    names = sorted(entry.name for entry in bundled.iterdir() if entry.joinpath("params").is_dir())
-    if str(weights) in names:
-        with resources.as_file(bundled / str(weights)) as directory:
-            stored = checkpoint.load_weights(directory, formats)
-        _verify(str(weights), bundled, stored.digest)
-    elif files.exists(files.place(weights)):
-        stored = checkpoint.load_weights(weights, formats)
-    else:
-        raise FileNotFoundError(f"{weights} is neither a folder nor the name of bundled weights ({', '.join(names)})")
-    return stored
-
-
-def from_weights(stored: "Weights", *, precision: str = "highest") -> Metric:
-    """Returns the metric with weights of PIM from `stored_weights`; see `load`."""
-    about = stored.about
-    return from_params(stored.model, stored.params, name=about["name"], commit=about.get("commit"), precision=precision)
+    about = weights.about
+    return _make(weights.model, weights.params, about["name"], weights.digest, about.get("commit"), precision)
 
 
 def from_params(
@@ -216,7 +204,7 @@ def from_params(
     name: str = "unnamed",
     commit: str | None = None,
     precision: str = "highest",
-) -> Metric:
+) -> Pim:
     """Returns the metric with given parameters, such as those of a training run in memory.
 
     Args:
@@ -229,10 +217,7 @@ def from_params(
     Raises:
       ValueError: `precision` is unknown.
     """
-    from pim_jax.training.checkpoint import digest
-
-    check_precision(precision)
-    return Metric(jax.tree.map(jnp.asarray, params), config, name, digest(params)[:12], commit, precision)
+    return _make(config, params, name, provenance.digest(params), commit, precision)
 
 
 def check_precision(precision: str) -> None:
@@ -241,8 +226,13 @@ def check_precision(precision: str) -> None:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
 
 
+def _make(config, params, name, digest, commit, precision) -> Pim:
+    check_precision(precision)
+    return Pim(jax.tree.map(jnp.asarray, params), config, name, digest[:12], commit, precision)
+
+
 @jax.jit
-def _embed(pim: Metric, x):
+def _embed(pim: Pim, x):
     with jax.default_matmul_precision(pim.precision):
         features = networks.features(pim.config, pim.params, inputs.batch(x).astype(jnp.float32))
         return tuple(networks.marginal(pim.config, pim.params, features))
@@ -327,12 +317,6 @@ def _distance_map(pim, x, y, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
         plan, kept = _region_maps(pim, x, y, key, num_samples, lambda maps: maps)
         return sum(area.spread(m, x.shape[-3:-1]) for m in regions.join(plan, kept)) / len(kept)
-
-
-def _verify(name: str, bundled, digest: str) -> None:
-    wanted = bundled.joinpath(name, "SHA256").read_text().strip()
-    if digest != wanted:
-        raise ValueError(f"the bundled weights {name} are damaged: SHA-256 {digest}, not {wanted}; reinstall pim-jax")
 
 
 def _key(key):

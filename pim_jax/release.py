@@ -14,10 +14,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pim_jax.data import pairs
-from pim_jax.model.pim import ModelConfig
-from pim_jax.spips import metric as spips
-from pim_jax.training import checkpoint, whiten
+from pim_jax import extras
+
+with extras.command("train"):
+    from pim_jax import metrics, provenance, stored
+    from pim_jax.data import pairs
+    from pim_jax.model.pim import ModelConfig
+    from pim_jax.training import whiten
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,22 +67,22 @@ def release(run: Path, out: Path, *, whitened_by: Path | None = None) -> str:
     """
     if out.exists():
         raise FileExistsError(f"{out} exists; remove it, or name another folder")
-    stored = checkpoint.load_weights(run, {**checkpoint.PIM, **spips.FORMAT})
-    params = stored.params
-    about = {key: value for key, value in stored.about.items() if key not in ("name", "model")}
+    weights = stored.read(run, metrics.FORMATS)
+    params = weights.params
+    about = {key: value for key, value in weights.about.items() if key not in ("name", "model")}
     if whitened_by:
-        if not isinstance(stored.model, ModelConfig):
+        if not isinstance(weights.model, ModelConfig):
             raise ValueError("only weights of PIM are whitened")
-        whiten.check(stored.model)
-        params = whiten.whiten(params, whiten.covariances(stored.model, params, whitened_by))
+        whiten.check(weights.model)
+        params = whiten.whiten(params, whiten.covariances(weights.model, params, whitened_by))
         about["whitened_by"] = pairs.data_hash(whitened_by)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         made = Path(temporary) / out.name
-        checkpoint.save_weights(made, stored.model, params, name=out.name, **about)
+        stored.write(made, weights.model, params, name=out.name, **about)
         for marker in made.rglob("commit_success.txt"):  # holds paths of this machine, and is of no use
             marker.unlink()
-        digest = checkpoint.digest(params)
+        digest = provenance.digest(params)
         (made / "SHA256").write_text(f"{digest}\n")
         os.replace(made, out)
     return digest

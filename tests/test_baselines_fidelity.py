@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pim_jax.evaluation.baselines import fidelity
+from pim_jax.baselines import fidelity
 
 pytest.importorskip("dm_pix", reason="dm-pix is not installed")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pim_jax.baselines import libjxl
 from pim_jax.data import images
-from pim_jax.evaluation.baselines import libjxl
 
 
 @pytest.fixture

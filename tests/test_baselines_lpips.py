@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from pim_jax.evaluation.baselines import lpips, lpips_weights
+from pim_jax.baselines import lpips, lpips_weights
 from pim_jax.model.classifiers import Network
 
 TINY = Network(

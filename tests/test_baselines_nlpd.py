@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate
 
-from pim_jax.evaluation.baselines import nlpd
+from pim_jax.baselines import nlpd
 
 
 @pytest.mark.parametrize(("name", "before"), [("nlpd", nlpd.response), ("nlpd_fast", lambda image: 255 * image)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from pim_jax.evaluation.baselines import structure
+from pim_jax.baselines import structure
 
 pytest.importorskip("dm_pix", reason="dm-pix is not installed")
 

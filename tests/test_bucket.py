@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 from runs import ENDLESS, Run, alert, assert_same_losses, free_port, losses, saved
 
-import train
-from pim_jax import files, inspect, metric
-from pim_jax.evaluation import command
-from pim_jax.training import checkpoint
+from pim_jax import eval as command
+from pim_jax import files, inspect, metric, stored, train
 
 # Found, not imported: what it asks of the environment it asks when it is imported.
 if importlib.util.find_spec("gcsfs") is None:
@@ -69,7 +67,7 @@ def test_a_checkpoint_that_was_not_completed_is_none(run):
     mark = files.place(WORKDIR) / "checkpoints" / str(last) / "commit_success.txt"
     text = mark.read_text()
     mark.unlink()
-    assert max(saved(WORKDIR)) == before and checkpoint.load_weights(WORKDIR).about["step"] == before
+    assert max(saved(WORKDIR)) == before and stored.read(WORKDIR, metric.FORMAT).about["step"] == before
     mark.write_text(text)
     assert max(saved(WORKDIR)) == last
 

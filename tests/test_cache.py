@@ -7,11 +7,11 @@ import sys
 import jax
 import pytest
 
-from pim_jax.evaluation import cache
+from pim_jax import cache
 
 PROGRAM = """
 import jax
-from pim_jax.evaluation import cache
+from pim_jax import cache
 
 cache.keep_compiled()
 events = []

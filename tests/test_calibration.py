@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pim_jax import metric
-from pim_jax.evaluation import baselines
+from pim_jax import baselines, metric
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "calibration.py"
 

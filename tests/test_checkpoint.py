@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorstore
 
+from pim_jax import configuration, metric, provenance, stored
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
 from pim_jax.training import checkpoint
-from pim_jax.training import config as configuration
 from pim_jax.training import step as training
 from pim_jax.training.config import Config
 
@@ -33,11 +33,11 @@ def assert_equal(found, wanted):
 
 
 def test_weights_round_trip_with_their_name(tmp_path, params):
-    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="small", commit="abc")
-    weights = checkpoint.load_weights(tmp_path / "w")
+    stored.write(tmp_path / "w", CONFIG.model, params, name="small", commit="abc")
+    weights = stored.read(tmp_path / "w", metric.FORMAT)
     assert_equal(weights.params, params)
     assert (weights.model, weights.about["name"], weights.about["commit"]) == (CONFIG.model, "small", "abc")
-    assert weights.digest == checkpoint.digest(params)
+    assert weights.digest == provenance.digest(params)
 
 
 def test_digest_tells_values_and_names_apart(params):
@@ -45,7 +45,7 @@ def test_digest_tells_values_and_names_apart(params):
     changed["frontend"]["band0"]["conv0"]["bias"][1] = 1e-20
     renamed = {**params, "other": params["full"]}
     del renamed["full"]
-    assert len({checkpoint.digest(tree) for tree in (params, changed, renamed)}) == 3
+    assert len({provenance.digest(tree) for tree in (params, changed, renamed)}) == 3
 
 
 def test_a_state_saved_on_eight_devices_continues_on_one(tmp_path):
@@ -70,7 +70,7 @@ def test_a_working_directory_gives_its_newest_weights_and_keeps_few(tmp_path, pa
             newer = jax.tree.map(lambda leaf, step=step: leaf + step, state.params)
             checkpoint.save(manager, state._replace(step=state.step + step, params=newer), ABOUT)
     assert sorted(entry.name for entry in (tmp_path / "checkpoints").iterdir()) == ["10", "2"]
-    assert_equal(checkpoint.load_weights(tmp_path).params, jax.tree.map(lambda leaf: leaf + 10, params))
+    assert_equal(stored.read(tmp_path, metric.FORMAT).params, jax.tree.map(lambda leaf: leaf + 10, params))
 
 
 def test_a_planted_pickle_is_never_run(tmp_path, params):
@@ -80,17 +80,17 @@ def test_a_planted_pickle_is_never_run(tmp_path, params):
 
     bomb = pickle.dumps(Bomb())
     good = tmp_path / "good"
-    checkpoint.save_weights(good, CONFIG.model, params, name="small")
+    stored.write(good, CONFIG.model, params, name="small")
     for file in ("evil.pkl", "params/evil.npy", "about/evil.pkl"):
         (good / file).write_bytes(bomb)
-    assert_equal(checkpoint.load_weights(good).params, params)
+    assert_equal(stored.read(good, metric.FORMAT).params, params)
     (good / "params" / "checkpoint").touch()  # the place of a format that is not ours
     for number, file in enumerate(file for file in sorted(good.rglob("*")) if file.is_file()):
         copy = tmp_path / f"{number}"
         shutil.copytree(good, copy)
         (copy / file.relative_to(good)).write_bytes(bomb)
         try:
-            checkpoint.load_weights(copy)
+            stored.read(copy, metric.FORMAT)
         except ValueError as error:
             assert "cannot be read" in str(error) and "\n" not in str(error)
     assert not (tmp_path / "ran").exists()
@@ -115,10 +115,10 @@ def claim(directory, **changes):
     ],
 )
 def test_arrays_that_claim_another_size_are_refused_unread(tmp_path, params, changes, message):
-    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="small")
+    stored.write(tmp_path / "w", CONFIG.model, params, name="small")
     claim(tmp_path / "w", **changes)
     with pytest.raises(ValueError, match=message):
-        checkpoint.load_weights(tmp_path / "w")
+        stored.read(tmp_path / "w", metric.FORMAT)
 
 
 @pytest.mark.parametrize(
@@ -135,46 +135,46 @@ def test_arrays_that_claim_another_size_are_refused_unread(tmp_path, params, cha
     ],
 )
 def test_weights_that_claim_too_much_are_refused(tmp_path, params, changes, message):
-    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="small")
+    stored.write(tmp_path / "w", CONFIG.model, params, name="small")
     file = tmp_path / "w" / "about" / "metadata"
     about = json.loads(file.read_text())
     file.write_text(json.dumps(about | changes | {"model": about["model"] | changes.get("model", {})}))
     with pytest.raises(ValueError, match=message):
-        checkpoint.load_weights(tmp_path / "w")
+        stored.read(tmp_path / "w", metric.FORMAT)
 
 
 @pytest.mark.parametrize("content", ["", "[" * 100_000, "[]", "{}"])
 def test_about_that_tells_nothing_is_refused(tmp_path, params, content):
-    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="small")
+    stored.write(tmp_path / "w", CONFIG.model, params, name="small")
     (tmp_path / "w" / "about" / "metadata").write_text(content)
     with pytest.raises(ValueError, match="cannot be read"):
-        checkpoint.load_weights(tmp_path / "w")
+        stored.read(tmp_path / "w", metric.FORMAT)
 
 
 def test_a_pipe_among_the_files_is_refused_and_not_waited_for(tmp_path, params):
-    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="small")
+    stored.write(tmp_path / "w", CONFIG.model, params, name="small")
     (tmp_path / "w" / "about" / "metadata").unlink()
     os.mkfifo(tmp_path / "w" / "about" / "metadata")
     with pytest.raises(ValueError, match="not a plain file"):
-        checkpoint.load_weights(tmp_path / "w")
+        stored.read(tmp_path / "w", metric.FORMAT)
 
 
 def test_missing_and_foreign_folders_are_clear_errors(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
-        checkpoint.load_weights(tmp_path / "none")
+        stored.read(tmp_path / "none", metric.FORMAT)
     with pytest.raises(ValueError, match="holds no weights"):
-        checkpoint.load_weights(tmp_path)
+        stored.read(tmp_path, metric.FORMAT)
 
 
 def test_damaged_weights_are_a_clear_error(tmp_path, params):
-    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="small")
+    stored.write(tmp_path / "w", CONFIG.model, params, name="small")
     shutil.rmtree(tmp_path / "w" / "params" / "ocdbt.process_0", ignore_errors=True)
     shutil.rmtree(tmp_path / "w" / "params" / "d")
     with pytest.raises(ValueError, match="cannot be read"):
-        checkpoint.load_weights(tmp_path / "w")
+        stored.read(tmp_path / "w", metric.FORMAT)
 
 
 def test_weights_of_another_model_are_a_clear_error(tmp_path, params):
-    checkpoint.save_weights(tmp_path / "w", ModelConfig(pyramid="none", widths=(5, 3)), params, name="small")
+    stored.write(tmp_path / "w", ModelConfig(pyramid="none", widths=(5, 3)), params, name="small")
     with pytest.raises(ValueError, match="cannot be read"):
-        checkpoint.load_weights(tmp_path / "w")
+        stored.read(tmp_path / "w", metric.FORMAT)

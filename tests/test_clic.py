@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import stats
 
 from pim_jax.evaluation import statistics
-from pim_jax.evaluation.benchmarks import clic
+from pim_jax.evaluation.datasets import clic
 
 METHODS = ("codec-a", "codec-b", "codec-c", "codec-d")
 ELO = {"codec-a": 1400, "codec-b": 1500, "codec-c": 1450, "codec-d": 1700, "other": 1600}

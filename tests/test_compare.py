@@ -12,12 +12,11 @@ import pytest
 from PIL import Image
 from test_images import deep_png
 
-from pim_jax import convert, metric
+from pim_jax import convert, metric, stored
 from pim_jax.data import images
+from pim_jax.eval import main
 from pim_jax.evaluation import compare
-from pim_jax.evaluation.command import main
 from pim_jax.model import pim as networks
-from pim_jax.training import checkpoint
 
 REPOSITORY = Path(__file__).parents[1]
 KODAK = Path(__file__).parents[2] / "shared" / "data" / "kodak"
@@ -29,7 +28,7 @@ def weights(tmp_path_factory):
     """A folder of weights as train.py writes them. Few bands and units, because every size of image is compiled."""
     config = networks.ModelConfig(pyramid="laplacian", scales=2, widths=(16, 3))
     folder = tmp_path_factory.mktemp("weights") / "w"
-    checkpoint.save_weights(folder, config, networks.init(config, jax.random.key(0)), name="untrained")
+    stored.write(folder, config, networks.init(config, jax.random.key(0)), name="untrained")
     return folder
 
 
@@ -177,7 +176,7 @@ def test_an_unreadable_image_costs_only_its_own_pair(folders, pim):
 def test_sizes_that_differ_are_an_error_that_names_files_and_sizes(tmp_path):
     write(tmp_path / "a.png", 0, size=(48, 64))
     write(tmp_path / "b.png", 0, size=(64, 48))
-    groups, failed = compare.by_size([compare.Pair("b", tmp_path / "a.png", tmp_path / "b.png")])
+    groups, failed = compare.by_size([compare.Match("b", tmp_path / "a.png", tmp_path / "b.png")])
     assert groups == {}
     for said in (str(tmp_path / "a.png"), "64x48", str(tmp_path / "b.png"), "48x64"):
         assert said in failed[0].error

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from pim_jax import configuration
 from pim_jax.model.pim import ModelConfig
-from pim_jax.spips.config import SpipsConfig
-from pim_jax.training import config as configuration
 from pim_jax.training.config import Config
+from pim_jax.training.spips.config import SpipsConfig
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
-PIM5 = configuration.load(CONFIGS[0].with_name("pim5.py"))
+PIM5 = configuration.load(CONFIGS[0].with_name("pim5.py"), (Config,))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -24,7 +24,7 @@ def test_every_shipped_file_loads_and_says_how_to_run_it(path):
 
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.stem.startswith("ablation")], ids=lambda path: path.stem)
 def test_ablations_differ_from_pim5_in_what_they_ablate_alone(path):
-    config = configuration.load(path)
+    config = configuration.load(path, (Config,))
     differing = {
         field.name for field in dataclasses.fields(Config) if getattr(config, field.name) != getattr(PIM5, field.name)
     }
@@ -96,6 +96,6 @@ def test_contrastive_objectives_need_one_component():
 def test_a_file_without_config_is_refused(tmp_path):
     (tmp_path / "empty.py").write_text("x = 1\n")
     with pytest.raises(ValueError, match="must define `config`"):
-        configuration.load(tmp_path / "empty.py")
+        configuration.load(tmp_path / "empty.py", (Config,))
     with pytest.raises(FileNotFoundError, match="no configuration file"):
-        configuration.load(tmp_path / "none.py")
+        configuration.load(tmp_path / "none.py", (Config,))

@@ -18,10 +18,9 @@ import numpy as np
 import pytest
 from test_tf_bundle import each_golden, write_bundle
 
-from pim_jax import convert
+from pim_jax import convert, metric, stored
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
-from pim_jax.training.checkpoint import load_weights
 
 ROOT = Path(__file__).parents[1]
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -323,7 +322,7 @@ def test_what_is_converted_is_what_loads(folder, tmp_path, capsys):
     assert convert.main([str(folder), str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     config, params = convert.to_model(*convert.read(folder))
-    weights = load_weights(tmp_path / "out")
+    weights = stored.read(tmp_path / "out", metric.FORMAT)
     assert weights.model == config
     assert_equal(weights.params, params)
     assert weights.about["name"] == "converted-pim-5"
@@ -344,7 +343,7 @@ def test_an_official_archive_is_recognised(folder, tmp_path, capsys, monkeypatch
     monkeypatch.setitem(convert.OFFICIAL_SHA512, "pim-5", hashlib.sha512(archive.read_bytes()).hexdigest())
     assert convert.main([str(archive), str(tmp_path / "out")]) == 0
     assert "the official pim-5.zip" in capsys.readouterr().out
-    assert load_weights(tmp_path / "out").about["name"] == "official-pim-5"
+    assert stored.read(tmp_path / "out", metric.FORMAT).about["name"] == "official-pim-5"
 
 
 def test_the_official_digests_are_sha512():
@@ -387,4 +386,4 @@ def test_the_command_runs_as_a_module(folder, tmp_path):
     command = [sys.executable, "-m", "pim_jax.convert", folder, tmp_path / "out"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert load_weights(tmp_path / "out").model.mixtures == 5
+    assert stored.read(tmp_path / "out", metric.FORMAT).model.mixtures == 5

@@ -152,9 +152,9 @@ def folder_seeds(write):
 
 def write_weights(folder):
     """A checkpoint of a small model, with the state of an optimizer."""
+    from pim_jax import configuration
     from pim_jax.model.pim import ModelConfig
     from pim_jax.training import checkpoint, step
-    from pim_jax.training import config as configuration
     from pim_jax.training.config import Config
 
     config = Config(model=ModelConfig(pyramid="none", widths=(4, 3)))

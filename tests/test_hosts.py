@@ -14,7 +14,7 @@ import pytest
 from marks import nightly
 from runs import ALERT_SECONDS, BATCH, ENDLESS, Run, alert, assert_same_losses, logged, losses, saved
 
-import train
+from pim_jax import metric, stored, train
 from pim_jax.data import pairs
 from pim_jax.training import checkpoint, hosts, log
 
@@ -133,7 +133,7 @@ def test_whenever_a_process_is_killed_the_next_start_continues(clip_pairs, tmp_p
         newest = max(saved(workdir), default=0)
         assert newest >= max(before, done - done % 2 - 4)  # one save may be under way, and the next wait for it
         if newest:
-            assert checkpoint.load_weights(workdir).about["step"] == newest
+            assert stored.read(workdir, metric.FORMAT).about["step"] == newest
         survived += 1
     assert survived == kills
     last = max(saved(workdir), default=0) + 2
@@ -174,7 +174,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_continues_when_there_
         assert len(errors) == 1 and "run again to continue" in errors[0]
         if prelude is None:  # a save that has begun makes orbax's threads talk
             assert all(line.startswith(("step ", "configs/", "train.py: ")) for line in run.said[0].splitlines())
-        assert saved(workdir) == [4] and checkpoint.load_weights(workdir).about["step"] == 4
+        assert saved(workdir) == [4] and stored.read(workdir, metric.FORMAT).about["step"] == 4
         ballast.unlink()
         with Run(workdir, clip_pairs, "steps=12") as run:
             assert run.end() == [0], run.said

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from pim_jax.evaluation import pictures
-from pim_jax.evaluation.benchmarks import imagenet_c
-from pim_jax.evaluation.benchmarks.imagenet_c import LEVELS
 from pim_jax.evaluation.corruptions import CORRUPTIONS, SEVERITIES
+from pim_jax.evaluation.datasets import imagenet_c
+from pim_jax.evaluation.datasets.imagenet_c import LEVELS
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "pim_jax" / "assets" / "images" / "reference"
 NAMES = [path.name for path in sorted(PHOTOGRAPHS.iterdir())]

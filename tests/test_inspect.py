@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pim_jax import inspect
+from pim_jax import configuration, inspect, metric, provenance, stored
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
 from pim_jax.training import checkpoint, summary
-from pim_jax.training import config as configuration
 from pim_jax.training import step as training
 from pim_jax.training.config import Config
 
@@ -72,7 +71,7 @@ def test_a_finished_run_is_told_whole(run, capsys):
     assert f"data: {'d' * 64}" in out and "commit: abc123" in out
     assert "step 40 of 40 (100.0 %), 20 pairs/s" in out
     assert "loss -0.9" in out and "beta 0.1" in out
-    digest = checkpoint.load_weights(run).digest
+    digest = stored.read(run, metric.FORMAT).digest
     assert out.count(f"whole, finite, SHA-256 {digest}") == 2 and "checkpoint 20: " in out and "checkpoint 40: " in out
     assert "verdict: finished at step 40" in out
     assert f"curves: {run / 'curves.png'}" in out
@@ -143,18 +142,18 @@ def test_what_a_stranger_wrote_does_not_steer_the_terminal(run, capsys):
 def test_parameters_that_are_not_finite_are_found(tmp_path, capsys):
     params = jax.tree.map(np.array, pim.init(CONFIG.model, jax.random.key(0)))
     params["frontend"]["band0"]["conv0"]["bias"][0] = np.nan
-    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="bad")
+    stored.write(tmp_path / "w", CONFIG.model, params, name="bad")
     status, out, _ = inspected(capsys, tmp_path / "w")
     assert status == 1 and "not finite" in out.splitlines()[-1]
 
 
 def test_weights_alone_are_told_without_curves(tmp_path, capsys):
     params = jax.tree.map(np.asarray, pim.init(CONFIG.model, jax.random.key(0)))
-    checkpoint.save_weights(tmp_path / "w", CONFIG.model, params, name="small", commit="abc")
+    stored.write(tmp_path / "w", CONFIG.model, params, name="small", commit="abc")
     status, out, _ = inspected(capsys, tmp_path / "w")
     assert status == 0
     assert "name: small" in out and "model.widths=(4,3)" in out and "commit: abc" in out
-    assert f"weights: 0.0 MB, whole, finite, SHA-256 {checkpoint.digest(params)}" in out
+    assert f"weights: 0.0 MB, whole, finite, SHA-256 {provenance.digest(params)}" in out
     assert "verdict: weights" in out and "curves" not in out
     (tmp_path / "w" / "SHA256").write_text("0" * 64)
     status, out, _ = inspected(capsys, tmp_path / "w")

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from scipy import io, stats
 
-from pim_jax.evaluation.benchmarks import iqa
 from pim_jax.evaluation.corruptions import Change
+from pim_jax.evaluation.datasets import iqa
 
 
 def picture(path):

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pim_jax import metric
+from pim_jax import baselines, metric
 from pim_jax.data import images
-from pim_jax.evaluation import baselines
 from pim_jax.evaluation.corruptions import Change
 from pim_jax.evaluation.measure import measure
 from pim_jax.evaluation.pictures import Pair, Picture, read

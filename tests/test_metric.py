@@ -166,7 +166,7 @@ def test_exports(pim):
 
 
 def test_repr_names_weights_and_hash(pim):
-    assert repr(pim) == f"Metric('small', weights {pim.digest}, precision 'highest')"
+    assert repr(pim) == f"Pim('small', weights {pim.digest}, precision 'highest')"
     other = random_metric(SMALL, seed=1)
     assert len(pim.digest) == 12 and pim.digest != other.digest
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from pim_jax.evaluation.benchmarks import raid
+from pim_jax.evaluation.datasets import raid
 
 KINDS = {"rot": "rotation", "trans": "translation", "scale": "scaling", "gn": "Gaussian noise"}
 

@@ -30,7 +30,7 @@ def test_the_example_runs(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_first_command_trains_resumes_and_scores(tmp_path, one_device):
-    command = blocks("sh")[0].replace("pip install -e . && ", "").replace("runs/", f"{tmp_path}/")
+    command = blocks("sh")[0].replace("pip install -e '.[eval,train]' && ", "").replace("runs/", f"{tmp_path}/")
     as_users = one_device | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=600, env=as_users)
     assert done.returncode == 0, done.stderr

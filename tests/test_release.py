@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from pim_jax import metric, release
+from pim_jax import metric, release, stored
 from pim_jax.data import pairs
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
-from pim_jax.training import checkpoint, whiten
+from pim_jax.training import whiten
 
 MODEL = ModelConfig(pyramid="none", widths=(4, 3))
 
@@ -18,7 +18,7 @@ def run(tmp_path):
     """A checkpoint at the place where train.py writes it."""
     params = pim.init(MODEL, jax.random.key(0))
     training = {"steps": 7}
-    checkpoint.save_weights(tmp_path / "run" / "checkpoints" / "7", MODEL, params, name="of a run", training=training)
+    stored.write(tmp_path / "run" / "checkpoints" / "7", MODEL, params, name="of a run", training=training)
     return tmp_path / "run"
 
 
@@ -27,7 +27,7 @@ def test_the_weights_of_a_run_load_under_their_new_name(run, tmp_path, capsys):
     released, trained = metric.load(tmp_path / "weights" / "pim-x"), metric.load(run)
     assert (released.name, released.digest) == ("pim-x", trained.digest)
     jax.tree.map(np.testing.assert_array_equal, released.params, trained.params)
-    about = checkpoint.load_weights(tmp_path / "weights" / "pim-x").about
+    about = stored.read(tmp_path / "weights" / "pim-x", metric.FORMAT).about
     assert about["training"] == {"steps": 7}
     digest = (tmp_path / "weights" / "pim-x" / "SHA256").read_text().strip()
     assert digest.startswith(released.digest) and digest in capsys.readouterr().out
@@ -39,19 +39,19 @@ def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, clip_pairs, mi
     monkeypatch.setattr(whiten, "_BATCHES", 2)
     model = ModelConfig(pyramid="none", widths=(4, 3), dimensions=3, mixtures=mixtures)
     params = pim.init(model, jax.random.key(0))
-    checkpoint.save_weights(tmp_path / "run", model, params, name="of a run", training={"steps": 7})
+    stored.write(tmp_path / "run", model, params, name="of a run", training={"steps": 7})
     assert release.main([str(tmp_path / "run"), str(tmp_path / "white"), "--whiten", str(clip_pairs)]) == 0
 
-    stored = checkpoint.load_weights(tmp_path / "white")
-    assert stored.about["whitened_by"] == pairs.data_hash(clip_pairs)
-    (before,), (after,) = (whiten.covariances(model, p, clip_pairs) for p in (params, stored.params))
+    weights = stored.read(tmp_path / "white", metric.FORMAT)
+    assert weights.about["whitened_by"] == pairs.data_hash(clip_pairs)
+    (before,), (after,) = (whiten.covariances(model, p, clip_pairs) for p in (params, weights.params))
     values = np.linalg.eigvalsh(before)
     np.testing.assert_allclose(np.linalg.eigvalsh(after), values / (values + 0.001 * values.mean()), rtol=1e-3)
 
 
 def test_weights_without_a_last_linear_layer_are_not_whitened(tmp_path, clip_pairs, capsys):
     model = ModelConfig(pyramid="none", widths=(4, 3), head="released")
-    checkpoint.save_weights(tmp_path / "run", model, pim.init(model, jax.random.key(0)), name="of a run", training={})
+    stored.write(tmp_path / "run", model, pim.init(model, jax.random.key(0)), name="of a run", training={})
     assert release.main([str(tmp_path / "run"), str(tmp_path / "out"), "--whiten", str(clip_pairs)]) == 2
     assert "only models with head='paper'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -19,9 +19,9 @@ from test_page import Parsed, fetched, image_of
 from pim_jax import metric
 from pim_jax.data import images
 from pim_jax.evaluation import compare, report
-from pim_jax.evaluation.benchmarks.benchmark import Disagreement
 from pim_jax.evaluation.compare import Result
 from pim_jax.evaluation.corruptions import Change
+from pim_jax.evaluation.datasets.benchmark import Disagreement
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.evaluation.statistics import Estimate
 from pim_jax.model import pim as networks
@@ -260,7 +260,7 @@ def test_nothing_is_fetched_and_nothing_printed(tmp_path, pairs, pim, capfd, rec
 def results(pairs, distances, maps=False):
     return [
         Result(
-            compare.Pair(f"name {i} {NASTY}", pairs[i % 3].reference.path, pairs[i % 3].distorted.path),
+            compare.Match(f"name {i} {NASTY}", pairs[i % 3].reference.path, pairs[i % 3].distorted.path),
             (64, 64),
             float(distance),
             np.full((64, 64), distance, np.float32) if maps else None,
@@ -312,7 +312,7 @@ def test_few_pairs_need_no_histogram_and_missing_maps_are_made(tmp_path, pairs, 
 
 def test_failed_pairs_are_listed(tmp_path, pairs):
     found = results(pairs, [0.1], maps=True)
-    failed = Result(compare.Pair("bad <1>", Path("a.png"), Path("b.png")), error="a.png is 1x2 & b.png is 2x1")
+    failed = Result(compare.Match("bad <1>", Path("a.png"), Path("b.png")), error="a.png is 1x2 & b.png is 2x1")
     parsed = compared(tmp_path / "r.html", [failed, *found], Mapless())
     assert dict(zip(parsed.texts("dt"), parsed.texts("dd"), strict=True))["bad <1>"] == failed.error
     assert tables(parsed)["Summary"]["Not measured"]["Distance"][0] == "1"

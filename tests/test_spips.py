@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pim_jax import metric as pim_metric
+from pim_jax import stored
 from pim_jax.spips import metric, parts, score
 from pim_jax.spips.config import SpipsModel
-from pim_jax.training import checkpoint
 
 pytest.importorskip("dm_pix", reason="dm-pix is not installed")
 # Found, not imported: other tests make sure that nothing imports it.
@@ -172,7 +172,7 @@ def test_repr_names_the_weights_and_what_they_stand_on(spips):
 
 def test_weights_round_trip_and_are_not_taken_for_those_of_pim(tmp_path, alex):
     about = {"metric": "spips", "parts": dict(alex.parts)}
-    checkpoint.save_weights(tmp_path / "w", alex.config, alex.params, name="alex", **about)
+    stored.write(tmp_path / "w", alex.config, alex.params, name="alex", **about)
     loaded = metric.load(tmp_path / "w")
     assert repr(loaded) == repr(alex)
     np.testing.assert_array_equal(loaded.distance(images(0), images(1)), alex.distance(images(0), images(1)))
@@ -185,7 +185,7 @@ def test_weights_round_trip_and_are_not_taken_for_those_of_pim(tmp_path, alex):
 def test_weights_trained_on_another_pim_are_refused(tmp_path):
     model = MODELS["pim"]
     about = {"metric": "spips", "parts": {"pim": "0123456789ab"}}
-    checkpoint.save_weights(tmp_path / "w", model, random_params(model), name="old", **about)
+    stored.write(tmp_path / "w", model, random_params(model), name="old", **about)
     with pytest.raises(
         ValueError, match=r"old were trained on pim-1 of digest 0123456789ab, and here it has .*: train"
     ):

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pim_jax.spips import answers, features, parts, score, training
-from pim_jax.spips.config import SpipsConfig, SpipsModel
+from pim_jax.spips import parts, score
+from pim_jax.spips.config import SpipsModel
 from pim_jax.training import log
+from pim_jax.training.spips import answers, features, fit
+from pim_jax.training.spips.config import SpipsConfig
 
 pytest.importorskip("dm_pix", reason="dm-pix is not installed")
 
@@ -40,9 +42,9 @@ def synthetic(references=6, each=24, seed=0):
 
 def test_learns_how_much_people_mind_each_kind_and_says_so_of_new_references():
     human, found = synthetic()
-    folds = list(training.cross_validate(CONFIG, human, found))
+    folds = list(fit.cross_validate(CONFIG, human, found))
     assert sorted(np.concatenate([fold.pairs for fold in folds]).tolist()) == list(range(len(found)))
-    assert np.mean([training.agreement(human, fold)["SROCC"] for fold in folds]) > 0.93
+    assert np.mean([fit.agreement(human, fold)["SROCC"] for fold in folds]) > 0.93
     unaware = -np.corrcoef(found.sum(1).argsort().argsort(), (-human.scores).argsort().argsort())[0, 1]
     assert unaware < 0.8
 
@@ -50,7 +52,7 @@ def test_learns_how_much_people_mind_each_kind_and_says_so_of_new_references():
 def test_learns_from_answers_alone():
     human, found = synthetic()
     human = human._replace(scores=np.full(len(found), np.nan))
-    agreements = [training.agreement(human, fold)["2AFC"] for fold in training.cross_validate(CONFIG, human, found)]
+    agreements = [fit.agreement(human, fold)["2AFC"] for fold in fit.cross_validate(CONFIG, human, found)]
     assert np.mean(agreements) > 88
 
 
@@ -60,7 +62,7 @@ def test_what_is_held_out_changes_nothing():
     out = ~np.isin(human.reference, kept)
     changed = human._replace(scores=np.where(out, -human.scores, human.scores))
     spoiled = np.where(out[:, None], 7.0, found).astype(np.float32)
-    before, after = training.fit(CONFIG, human, found, kept), training.fit(CONFIG, changed, spoiled, kept)
+    before, after = fit.fit(CONFIG, human, found, kept), fit.fit(CONFIG, changed, spoiled, kept)
     for name in ("extractor", "members"):
         for key in before[name]:
             np.testing.assert_array_equal(before[name][key], after[name][key])
@@ -68,7 +70,7 @@ def test_what_is_held_out_changes_nothing():
 
 def test_the_slopes_share_out_the_distance():
     human, found = synthetic()
-    params = training.fit(dataclasses.replace(CONFIG, steps=5), human, found, np.arange(6))
+    params = fit.fit(dataclasses.replace(CONFIG, steps=5), human, found, np.arange(6))
     some = np.concatenate([found[:5], np.zeros((1, 5), np.float32)])
     slopes = np.asarray(score.slopes(params, some))
     assert (slopes > 0).all()
@@ -77,7 +79,7 @@ def test_the_slopes_share_out_the_distance():
 
 def test_a_map_of_a_zero_feature_has_its_slope_at_zero():
     human, found = synthetic()
-    params = training.fit(dataclasses.replace(CONFIG, steps=5), human, found, np.arange(6))
+    params = fit.fit(dataclasses.replace(CONFIG, steps=5), human, found, np.arange(6))
     near, at = (np.asarray(score.slopes(params, np.full((1, 5), value, np.float32))) for value in (1e-7, 0))
     np.testing.assert_allclose(near, at, rtol=1e-3)
 

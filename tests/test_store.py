@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from pim_jax.evaluation import store as stores
 from pim_jax.evaluation.store import Store
 
 
@@ -23,13 +22,6 @@ def test_metrics_are_kept_apart(tmp_path):
     with Store(tmp_path / "d.sqlite") as store:
         store.put("m", [("a", "b", 1.0)])
         assert store.get("n", [("a", "b")]) == [None]
-
-
-def test_a_change_of_the_code_measures_anew(tmp_path, monkeypatch):
-    with Store(tmp_path / "d.sqlite") as store:
-        store.put("m", [("a", "b", 1.0)])
-        monkeypatch.setattr(stores, "code_digest", lambda: "other")
-        assert store.get("m", [("a", "b")]) == [None]
 
 
 def test_two_processes_share_a_file(tmp_path):

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from marks import nightly
 
-from pim_jax import metric
-from pim_jax.training import checkpoint, log
+from pim_jax import metric, stored
+from pim_jax.training import log
 
 ROOT = Path(__file__).parents[1]
 STEPS = 24
@@ -177,7 +177,7 @@ def test_a_damaged_record_ends_the_run_with_one_line(train, clip_pairs, tmp_path
     assert done.returncode == 1
     assert "has a damaged record, number" in done.stderr and "Traceback" not in done.stderr
     steps = [row["step"] for row in log.read(tmp_path / "w")]
-    assert [int(saved.name) for saved in checkpoint.of_run(tmp_path / "w")] == steps[-3:]
+    assert [int(saved.name) for saved in stored.of_run(tmp_path / "w")] == steps[-3:]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from pim_jax.data import images
+from pim_jax.evaluation.batches import padded, split
+from pim_jax.metrics import Metric
 
 T = TypeVar("T")
 
@@ -17,7 +19,7 @@ T = TypeVar("T")
 PIXELS_PER_BATCH = 2**18
 
 
-class Pair(NamedTuple):
+class Match(NamedTuple):
     """Two image files to compare, and the name that they share."""
 
     name: str
@@ -28,14 +30,14 @@ class Pair(NamedTuple):
 class Result(NamedTuple):
     """What came of a pair: a distance, and a [H, W] map where asked for; or an error."""
 
-    pair: Pair
+    pair: Match
     size: tuple[int, int] | None = None
     distance: float | None = None
     map: np.ndarray | None = None
     error: str | None = None
 
 
-def pair_up(a: Path, b: Path) -> tuple[list[Pair], list[str]]:
+def pair_up(a: Path, b: Path) -> tuple[list[Match], list[str]]:
     """Pairs two images, or the images of two folders by their path in the folder without its extension.
 
     Args:
@@ -66,7 +68,7 @@ def pair_up(a: Path, b: Path) -> tuple[list[Pair], list[str]]:
         folder, file = (a, b) if a.is_dir() else (b, a)
         raise ValueError(f"{folder} is a folder and {file} is a file; give two images or two folders")
     if not a.is_dir():
-        return [Pair(b.stem, a, b)], []
+        return [Match(b.stem, a, b)], []
 
     references, distorted = images_in(a), images_in(b)
     names = sorted(references.keys() & distorted.keys())
@@ -77,7 +79,7 @@ def pair_up(a: Path, b: Path) -> tuple[list[Pair], list[str]]:
         )
     unmatched = [f"{references[name]} has no partner in {b}" for name in sorted(references.keys() - distorted.keys())]
     unmatched += [f"{distorted[name]} has no partner in {a}" for name in sorted(distorted.keys() - references.keys())]
-    return [Pair(name, references[name], distorted[name]) for name in names], unmatched
+    return [Match(name, references[name], distorted[name]) for name in names], unmatched
 
 
 def images_in(folder: Path) -> dict[str, Path]:
@@ -100,8 +102,8 @@ def images_in(folder: Path) -> dict[str, Path]:
 
 
 def by_size(
-    pairs: list[Pair], size: Callable[[Path], tuple[int, int]] = images.size
-) -> tuple[dict[tuple[int, int], list[Pair]], list[Result]]:
+    pairs: list[Match], size: Callable[[Path], tuple[int, int]] = images.size
+) -> tuple[dict[tuple[int, int], list[Match]], list[Result]]:
     """Sorts pairs by the size of their images, because each size is compiled once.
 
     Args:
@@ -141,8 +143,8 @@ def common_size(reference: T, distorted: T, size: Callable[[T], tuple[int, int]]
 
 
 def score(
-    pim,
-    groups: dict[tuple[int, int], list[Pair]],
+    metric: Metric,
+    groups: dict[tuple[int, int], list[Match]],
     *,
     batch: int | None = None,
     with_maps: bool = False,
@@ -151,10 +153,10 @@ def score(
     """Scores pairs of images, size by size.
 
     Args:
-      pim: a metric, from `pim_jax.metric.load`.
+      metric: from `pim_jax.metrics.load`.
       groups: pairs by (height, width), from `by_size`.
       batch: pairs to score at once, at most; by default as many as make `PIXELS_PER_BATCH`.
-      with_maps: whether to compute maps too.
+      with_maps: whether to compute maps too, which takes a `pim_jax.metrics.MapMetric`.
       read: gives the pixels of a file.
 
     Yields:
@@ -165,15 +167,15 @@ def score(
         most = batch or max(1, PIXELS_PER_BATCH // (height * width))
         # Every length is compiled too, so a size has one: the shortest that needs no more batches than `most` would.
         length = _ceil(len(pairs), _ceil(len(pairs), most))
-        for start in range(0, len(pairs), length):
-            yield from _score_batch(pim, pairs[start : start + length], length, with_maps, read)
+        for some in split(pairs, length):
+            yield from _score_batch(metric, some, length, with_maps, read)
 
 
 def _ceil(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def _score_batch(pim, pairs: list[Pair], length: int, with_maps: bool, read) -> Iterator[Result]:
+def _score_batch(metric, pairs: list[Match], length: int, with_maps: bool, read) -> Iterator[Result]:
     readable, x, y = [], [], []
     for pair in pairs:
         try:
@@ -186,14 +188,14 @@ def _score_batch(pim, pairs: list[Pair], length: int, with_maps: bool, read) -> 
             y.append(distorted)
     if not readable:
         return
-    x, y = (np.stack(batch + batch[-1:] * (length - len(batch))) for batch in (x, y))
+    x, y = (np.stack(padded(batch, length)) for batch in (x, y))
     try:
         if with_maps:  # a map's mean is the distance: computing both would take twice as long
-            found = np.asarray(pim.distance_map(x, y))
+            found = np.asarray(metric.distance_map(x, y))
             distances = found.mean((1, 2), dtype=np.float64).astype(np.float32)
         else:
             found = [None] * length
-            distances = np.asarray(pim.distance(x, y))
+            distances = np.asarray(metric.distance(x, y))
     except (ValueError, jax.errors.JaxRuntimeError) as error:
         reason = str(error).splitlines()[0]
         if isinstance(error, jax.errors.JaxRuntimeError):  # most often, too little memory

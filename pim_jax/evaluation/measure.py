@@ -2,29 +2,24 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pim_jax import provenance
 from pim_jax.data import images
 from pim_jax.evaluation import pictures
+from pim_jax.evaluation.batches import padded, split
 from pim_jax.evaluation.compare import PIXELS_PER_BATCH, common_size
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.evaluation.store import Store
+from pim_jax.metrics import Metric
 
 PIXELS_AT_ONCE = 2**21  # of the pictures that are held in memory, with what one metric makes of them
-
-
-class Metric(Protocol):
-    """What one can measure with: `pim_jax.metric.Metric`, `pim_jax.evaluation.baselines`. Its `repr` identifies it."""
-
-    def embed(self, x: jax.Array) -> Any: ...
-
-    def between(self, z_x: Any, z_y: Any) -> jax.Array: ...
 
 
 def measure(
@@ -49,17 +44,18 @@ def measure(
       [pairs] float64 by metric, NaN where there is no distance; and why not, by picture, pair or metric and pair.
     """
     distances = {name: np.full(len(pairs), np.nan) for name in metrics}
+    identities = {name: identity(metric) for name, metric in metrics.items()}
     groups, fingerprints, problems = _prepare(pairs)
     progress(len(pairs) - sum(map(len, groups.values())))
     for (height, width), indices in groups.items():
         encoders = {name: _Encoder(metric, height * width) for name, metric in metrics.items()}
         later = Counter(picture for index in indices for picture in pairs[index])
-        for chunk in _split(indices, max(1, PIXELS_AT_ONCE // (height * width))):
+        for chunk in split(indices, max(1, PIXELS_AT_ONCE // (height * width))):
             arrays: dict[Picture, np.ndarray | None] = {}
             later.subtract(picture for index in chunk for picture in pairs[index])
             keys = {index: tuple(fingerprints[picture] for picture in pairs[index]) for index in chunk}
-            for name, metric in metrics.items():
-                known = store.get(repr(metric), list(keys.values()))
+            for name in metrics:
+                known = store.get(identities[name], list(keys.values()))
                 distances[name][chunk] = [np.nan if value is None else value for value in known]
                 todo = [index for index, value in zip(chunk, known, strict=True) if value is None]
                 _read(arrays, (picture for index in todo for picture in pairs[index]), problems)
@@ -72,10 +68,15 @@ def measure(
                 else:
                     distances[name][todo] = found
                     rows = zip(todo, found, strict=True)
-                    store.put(repr(metric), [(*keys[index], float(value)) for index, value in rows])
+                    store.put(identities[name], [(*keys[index], float(value)) for index, value in rows])
                 encoders[name].forget(later)
             progress(len(chunk))
     return distances, problems
+
+
+def identity(metric: Metric) -> str:
+    """A text that changes with whatever changes a distance between two files: weights, code, versions of libraries."""
+    return f"{metric!r} {provenance.of(metric, pictures)}"
 
 
 def _prepare(pairs: Sequence[Pair]) -> tuple[dict[tuple[int, int], list[int]], dict[Picture, str], dict[str, str]]:
@@ -117,10 +118,6 @@ def _read(arrays: dict[Picture, np.ndarray | None], wanted: Iterable[Picture], p
                 problems[str(picture)] = str(error)
 
 
-def _split(items: Sequence, length: int) -> Iterator[list]:
-    return (list(items[start : start + length]) for start in range(0, len(items), length))
-
-
 class _Encoder:
     """One metric at work on pictures of one size: encodes each once, in batches of one length, compiled once."""
 
@@ -132,15 +129,17 @@ class _Encoder:
     def __call__(self, pairs: Sequence[Pair], arrays: Mapping[Picture, np.ndarray]) -> np.ndarray:
         """The distances of pairs, [pairs] float64."""
         found = []
-        for batch in _split(pairs, self._batch):
+        for batch in split(pairs, self._batch):
             new = dict.fromkeys(picture for pair in batch for picture in pair if picture not in self._encoded)
-            for some in _split(list(new), self._batch):
-                z = self._metric.embed(jnp.asarray(np.stack([arrays[picture] for picture in self._padded(some)])))
+            for some in split(list(new), self._batch):
+                z = self._metric.embed(
+                    jnp.asarray(np.stack([arrays[picture] for picture in padded(some, self._batch)]))
+                )
                 # Rows are cut and joined by NumPy: every shape is another program for XLA.
                 z = jax.tree.map(np.asarray, z)
                 for row, picture in enumerate(some):
                     self._encoded[picture] = jax.tree.map(lambda leaf, row=row: leaf[row : row + 1], z)
-            x, y = zip(*self._padded(batch), strict=True)
+            x, y = zip(*padded(batch, self._batch), strict=True)
             distances = self._metric.between(self._joined(x), self._joined(y))
             found.append(np.asarray(distances, np.float64)[: len(batch)])
         return np.concatenate(found) if found else np.empty(0)
@@ -148,9 +147,6 @@ class _Encoder:
     def forget(self, later: Mapping[Picture, int]) -> None:
         """Drops what no later pair needs."""
         self._encoded = {picture: z for picture, z in self._encoded.items() if later[picture]}
-
-    def _padded(self, items: list) -> list:
-        return items + items[-1:] * (self._batch - len(items))
 
     def _joined(self, pictures: Sequence[Picture]) -> Any:
         rows = [self._encoded[picture] for picture in pictures]

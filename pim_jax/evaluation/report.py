@@ -13,14 +13,15 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from pim_jax.evaluation import page, pictures, tables
-from pim_jax.evaluation.benchmarks.benchmark import Benchmark
+from pim_jax.evaluation import page, pictures
 from pim_jax.evaluation.compare import Result
+from pim_jax.evaluation.datasets.benchmark import Benchmark
+from pim_jax.evaluation.markdown import MAIN_COLUMNS, number
 from pim_jax.evaluation.page import Cell
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.evaluation.statistics import Estimate
 from pim_jax.files import replacing
-from pim_jax.metric import Metric
+from pim_jax.metrics import MapMetric, Metric
 
 WORST = 12  # cases shown as pictures
 FEW = 10  # distances, up to which a histogram says less than the table
@@ -51,9 +52,9 @@ def of_benchmark(
     skipped: Mapping[str, str],
     unread: Mapping[str, str],
     command: str,
-    pim: Metric | None,
+    mapped: MapMetric | None,
 ) -> None:
-    """Writes the report of a benchmark: scores, plots, and the worst disagreements of PIM with people.
+    """Writes the report of a benchmark: scores, plots, and the worst disagreements of a metric with people.
 
     Args:
       path: the HTML file, replaced once the new one is whole.
@@ -64,14 +65,14 @@ def of_benchmark(
       skipped: why a metric was left out, by name.
       unread: why a picture or pair was left out.
       command: the command line.
-      pim: draws the maps; if it is None or measured nothing, there are none, and the disagreements are those of the
+      mapped: draws the maps; if it is None or measured nothing, there are none, and the disagreements are those of the
         first metric.
 
     Raises:
       OSError: the file cannot be written.
     """
-    measured_by_pim = [name for name in distances if metrics[name] == repr(pim)]
-    judged = next(iter(measured_by_pim or distances))
+    with_map = [name for name in distances if metrics[name] == repr(mapped)]
+    judged = next(iter(with_map or distances))
     cases = [
         _Case(text, [benchmark.pairs[index] for index in indices])
         for indices, text in benchmark.disagreements(distances[judged])[:WORST]
@@ -79,7 +80,7 @@ def of_benchmark(
     sections = {
         "Scores": _scores(scores, benchmark.higher_is_better) + page.bullets(benchmark.notes),
         "Plots": "".join(page.plot(figure, caption) for caption, figure in benchmark.figures(distances).items()),
-        f"Worst disagreements of {judged} with people": _cases(cases, pim if measured_by_pim else None, {}),
+        f"Worst disagreements of {judged} with people": _cases(cases, mapped if with_map else None, {}),
         "Metrics left out": page.definitions(skipped),
         f"Not measured: {len(unread)}": page.definitions(unread),
         "How this was made": page.definitions({**_made(command), **metrics}),
@@ -87,14 +88,15 @@ def of_benchmark(
     _write(path, page.document(benchmark.title, sections))
 
 
-def of_comparison(path: Path, results: Sequence[Result], *, command: str, pim: Metric) -> None:
+def of_comparison(path: Path, results: Sequence[Result], *, command: str, metric: Metric) -> None:
     """Writes the report of pairs of images: their distances, and those that differ most as pictures.
 
     Args:
       path: the HTML file, replaced once the new one is whole.
-      results: of `compare.score`; those with an error are listed. Maps that are missing are computed.
+      results: of `compare.score`; those with an error are listed. Maps that are missing are computed, if the
+        metric has any.
       command: the command line.
-      pim: what measured the distances.
+      metric: what measured the distances.
 
     Raises:
       OSError: the file cannot be written.
@@ -102,6 +104,7 @@ def of_comparison(path: Path, results: Sequence[Result], *, command: str, pim: M
     scored = sorted((result for result in results if not result.error), key=lambda result: -result.distance)
     failed = {result.pair.name: result.error for result in results if result.error}
     distances = np.array([result.distance for result in scored])
+    mapped = metric if isinstance(metric, MapMetric) else None
     cases, maps = [], {}
     for result in scored[:WORST]:
         pair = Pair(Picture(result.pair.reference), Picture(result.pair.distorted))
@@ -110,18 +113,18 @@ def of_comparison(path: Path, results: Sequence[Result], *, command: str, pim: M
             maps[pair] = result.map
     sections = {
         "Distances": _summary(distances, len(failed)),
-        "Largest distances" if len(scored) > WORST else "Pictures": _cases(cases, pim, maps),
+        "Largest distances" if len(scored) > WORST else "Pictures": _cases(cases, mapped, maps),
         "Every pair": _every_pair(scored),
         f"Not measured: {len(failed)}": page.definitions(failed),
-        "How this was made": page.definitions({**_made(command), pim.name: repr(pim)}),
+        "How this was made": page.definitions({**_made(command), metric.name: repr(metric)}),
     }
-    _write(path, page.document(f"Distances of {_count(len(results))} by {pim.name}", sections))
+    _write(path, page.document(f"Distances of {_count(len(results))} by {metric.name}", sections))
 
 
 def _scores(scores: Mapping[str, Mapping[str, Estimate]], higher_is_better: bool) -> str:
     """The main columns, a metric per row; below the others, a metric per column."""
     columns = list(next(iter(scores.values())))
-    main, others = columns[: tables.MAIN_COLUMNS], columns[tables.MAIN_COLUMNS :]
+    main, others = columns[:MAIN_COLUMNS], columns[MAIN_COLUMNS:]
     cells = {(name, column): _cell(scores, name, column, higher_is_better) for name in scores for column in columns}
     text = "Small figures are 95 % confidence intervals."
     if higher_is_better and len(scores) > 1:
@@ -137,17 +140,12 @@ def _scores(scores: Mapping[str, Mapping[str, Estimate]], higher_is_better: bool
 def _cell(scores: Mapping[str, Mapping[str, Estimate]], name: str, column: str, higher_is_better: bool) -> Cell:
     value, low, high = scores[name][column]
     values = [row[column].value for row in scores.values()]
-    best = (
-        higher_is_better
-        and len(values) > 1
-        and not math.isnan(value)
-        and tables.number(value) == tables.number(np.nanmax(values))
-    )
-    interval = "" if math.isnan(low) else f"[{tables.number(low)}, {tables.number(high)}]"
-    return Cell(tables.number(value), interval, best)
+    best = higher_is_better and len(values) > 1 and not math.isnan(value) and number(value) == number(np.nanmax(values))
+    interval = "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
+    return Cell(number(value), interval, best)
 
 
-def _cases(cases: Sequence[_Case], pim: Metric | None, maps: Mapping[Pair, np.ndarray]) -> str:
+def _cases(cases: Sequence[_Case], mapped: MapMetric | None, maps: Mapping[Pair, np.ndarray]) -> str:
     """The cases as pictures, their maps on one scale; maps that are not given are computed."""
     if not cases:
         return ""
@@ -157,7 +155,7 @@ def _cases(cases: Sequence[_Case], pim: Metric | None, maps: Mapping[Pair, np.nd
     for text, pairs in cases:
         roles = ("Distorted",) if len(pairs) == 1 else ("First", "Second")
         try:
-            found = [_view(pair, role, common, pim, maps.get(pair)) for pair, role in zip(pairs, roles, strict=True)]
+            found = [_view(pair, role, common, mapped, maps.get(pair)) for pair, role in zip(pairs, roles, strict=True)]
         except (OSError, ValueError, RuntimeError) as error:  # a picture is gone, or there is too little memory
             text, found = f"{text} (not shown: {str(error).splitlines()[0]})", []
         texts.append(text)
@@ -169,16 +167,16 @@ def _cases(cases: Sequence[_Case], pim: Metric | None, maps: Mapping[Pair, np.nd
         f"Pictures of more than {page.SHOWN} pixels a side are shrunk for display, and those that take much space are "
         "stored as JPEG; distances and maps are of the original pixels."
     )
-    if pim:
-        about += f" Maps show where {pim.name} finds a difference, all on one scale of colours."
-    drawn = (page.case(text, _drawn(found, pim, maximum)) for text, found in zip(texts, views, strict=True))
+    if mapped:
+        about += f" Maps show where {mapped.name} finds a difference, all on one scale of colours."
+    drawn = (page.case(text, _drawn(found, mapped, maximum)) for text, found in zip(texts, views, strict=True))
     return page.paragraphs(about) + "".join(drawn)
 
 
-def _view(pair: Pair, role: str, common: str, pim: Metric | None, values: np.ndarray | None) -> _View:
+def _view(pair: Pair, role: str, common: str, mapped: MapMetric | None, values: np.ndarray | None) -> _View:
     x, y = map(pictures.read, pair)
-    if values is None and pim:
-        values = np.asarray(pim.distance_map(x, y))
+    if values is None and mapped:
+        values = np.asarray(mapped.distance_map(x, y))
     return _View(
         page.picture("reference", x, _caption("Reference", pair.reference, common, x)),
         page.picture("distorted", y, _caption(role, pair.distorted, common, y)),
@@ -191,7 +189,7 @@ def _caption(role: str, picture: Picture, common: str, pixels: np.ndarray) -> st
     return f"{role}: {name}, {_size(*pixels.shape[:2])}"
 
 
-def _drawn(views: Sequence[_View], pim: Metric | None, maximum: float) -> Iterator[str]:
+def _drawn(views: Sequence[_View], mapped: MapMetric | None, maximum: float) -> Iterator[str]:
     """The pictures of a case; a reference that they share is shown once."""
     last = None
     for view in views:
@@ -199,7 +197,7 @@ def _drawn(views: Sequence[_View], pim: Metric | None, maximum: float) -> Iterat
             yield view.reference
         yield view.distorted
         if view.map is not None:
-            yield page.distance_map(view.map, maximum=maximum, caption=f"Map of {pim.name}")
+            yield page.distance_map(view.map, maximum=maximum, caption=f"Map of {mapped.name}")
         last = view.reference
 
 

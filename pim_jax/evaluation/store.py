@@ -1,30 +1,31 @@
 """Distances measured earlier, kept on disk, so that a run that was stopped goes on and a repeated one is quick."""
 
 import contextlib
-import functools
-import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 
-_SOURCES = (
-    "metric.py",
-    "model",
-    "data/images.py",
-    "evaluation/baselines",
-    "evaluation/corruptions.py",
-    "evaluation/pictures.py",
-    "inputs.py",
-    "spips",
-)
+from pim_jax import cache
+
+
+def path() -> Path:
+    """The file in the user's cache folder where distances are kept between runs.
+
+    Raises:
+      OSError: the user has no home folder.
+
+    Example:
+      >>> path().name
+      'distances.sqlite'
+    """
+    return cache.folder() / "distances.sqlite"
 
 
 class Store:
     """A file of distances by metric and by the content of the two pictures.
 
-    Several processes may use one file at once. A metric is known by its `repr`, which names its weights and their
-    digest, together with a digest of the code that computes it: a change of either measures anew.
+    Several processes may use one file at once. A metric is known by a text that its caller makes: it must change with
+    whatever changes a distance.
 
     Args:
       path: the file, made if need be with its folder.
@@ -64,43 +65,13 @@ class Store:
 
     def get(self, metric: str, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
         """The distances of pairs of pictures, given by fingerprint; None where there is none."""
-        key = _key(metric)
         query = "SELECT distance FROM distances WHERE metric = ? AND reference = ? AND distorted = ?"
-        rows = (self._database.execute(query, (key, *pair)).fetchone() for pair in pairs)
+        rows = (self._database.execute(query, (metric, *pair)).fetchone() for pair in pairs)
         return [row[0] if row else None for row in rows]
 
     def put(self, metric: str, rows: Iterable[tuple[str, str, float]]) -> None:
         """Keeps distances, (reference, distorted, distance) each: all of them or, if the process dies, none."""
-        key = _key(metric)
         with contextlib.closing(self._database.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
-            cursor.executemany("INSERT OR REPLACE INTO distances VALUES (?, ?, ?, ?)", ((key, *row) for row in rows))
+            cursor.executemany("INSERT OR REPLACE INTO distances VALUES (?, ?, ?, ?)", ((metric, *row) for row in rows))
             cursor.execute("COMMIT")
-
-
-def _key(metric: str) -> str:
-    return f"{metric} {code_digest()}"
-
-
-@functools.cache
-def code_digest(sources: tuple[str, ...] = _SOURCES) -> str:
-    """A digest of source files, to tell what one version of the code computed from what another did.
-
-    Args:
-      sources: files and folders of the package; by default all that a distance depends on.
-
-    Returns:
-      12 hexadecimal digits.
-
-    Example:
-      >>> code_digest(("files.py",)) == code_digest(("files.py",)) != code_digest(("metric.py",))
-      True
-    """
-    package = resources.files("pim_jax")
-    digest = hashlib.sha256()
-    for source in sources:
-        with resources.as_file(package / source) as path:
-            files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-            for file in files:
-                digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]

@@ -1,6 +1,8 @@
-"""What SPIPS looks like and how it is trained: frozen dataclasses, for `train.py configs/spips_*.py`."""
+"""What SPIPS compares, and the size of what makes a score of it."""
 
 import dataclasses
+
+from pim_jax.configuration import check_field
 
 PERCEPTUAL = ("alex", "vgg", "pim", "none")
 SEMANTIC = ("alex", "vgg", "none")
@@ -31,47 +33,11 @@ class SpipsModel:
     members: int = 16
 
     def __post_init__(self):
-        _check("model.perceptual", self.perceptual, self.perceptual in PERCEPTUAL, f"one of {', '.join(PERCEPTUAL)}")
-        _check("model.semantic", self.semantic, self.semantic in SEMANTIC, f"one of {', '.join(SEMANTIC)}")
+        check_field(
+            "model.perceptual", self.perceptual, self.perceptual in PERCEPTUAL, f"one of {', '.join(PERCEPTUAL)}"
+        )
+        check_field("model.semantic", self.semantic, self.semantic in SEMANTIC, f"one of {', '.join(SEMANTIC)}")
         for field in ("hidden", "members"):
-            _check(f"model.{field}", getattr(self, field), getattr(self, field) >= 1, "at least 1")
+            check_field(f"model.{field}", getattr(self, field), getattr(self, field) >= 1, "at least 1")
         if not self.conventional and self.perceptual == self.semantic == "none":
             raise ValueError("conventional=False, perceptual=none and semantic=none leave nothing to compare")
-
-
-@dataclasses.dataclass(frozen=True)
-class SpipsConfig:
-    """Everything that decides what training computes.
-
-    Attributes:
-      model: what is compared and what makes a score of it.
-      steps: gradient steps at most; early stopping ends sooner.
-      learning_rate: Adam's.
-      decay: of weights, by AdamW.
-      ranking: weight of the loss on pairs of images of one reference, beside that of the regression on scores.
-      validation: share of the training references that each member holds back, to stop early by.
-      folds: into how many parts the references are divided for cross-validation; 0 for none.
-      seed: of initialisation and splits.
-    """
-
-    model: SpipsModel = dataclasses.field(default_factory=SpipsModel)
-    steps: int = 300
-    learning_rate: float = 1e-2
-    decay: float = 1e-3
-    ranking: float = 1.0
-    validation: float = 0.1
-    folds: int = 12
-    seed: int = 0
-
-    def __post_init__(self):
-        _check("steps", self.steps, self.steps >= 1, "at least 1")
-        _check("learning_rate", self.learning_rate, self.learning_rate > 0, "positive")
-        for field in ("decay", "ranking"):
-            _check(field, getattr(self, field), getattr(self, field) >= 0, "0 or more")
-        _check("validation", self.validation, 0 < self.validation < 1, "between 0 and 1")
-        _check("folds", self.folds, self.folds == 0 or self.folds >= 2, "0, or at least 2")
-
-
-def _check(field: str, value, holds: bool, wanted: str):
-    if not holds:
-        raise ValueError(f"{field} must be {wanted}, not {value!r}")

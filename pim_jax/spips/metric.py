@@ -15,18 +15,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pim_jax import inputs
-from pim_jax import metric as pim_metric
+from pim_jax import inputs, provenance, stored
+from pim_jax.metric import check_precision
 from pim_jax.spips import parts, score
 from pim_jax.spips.config import SpipsModel
-from pim_jax.training import checkpoint
 
 
 def _shapes(model: SpipsModel) -> score.Params:
     return score.shapes(parts.count(model), model.hidden, model.members)
 
 
-FORMAT = {"spips": checkpoint.Format(SpipsModel, _shapes)}
+FORMAT = {"spips": stored.Format(SpipsModel, _shapes)}
 
 Embedding = dict[str, Any]
 
@@ -79,7 +78,7 @@ class Spips:
           TypeError: an image is not floating-point.
           ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
         """
-        x, y, single = inputs.pair(x, y, self.smallest_size)
+        x, y, single = inputs.check_pair(self, x, y)
         return inputs.unbatch(_distance(self, x, y), single)
 
     def distance_map(self, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -93,7 +92,7 @@ class Spips:
         Returns:
           [N, H, W] float32, or [H, W] for two single images.
         """
-        x, y, single = inputs.pair(x, y, self.smallest_size)
+        x, y, single = inputs.check_pair(self, x, y)
         return inputs.unbatch(_distance_map(self, x, y), single)
 
     def embed(self, x: jax.Array) -> Embedding:
@@ -108,7 +107,7 @@ class Spips:
         Raises:
           As `distance`.
         """
-        return _embed(self, inputs.image("x", x, self.smallest_size))
+        return _embed(self, inputs.check_image(self, "x", x))
 
     def between(self, z_x: Embedding, z_y: Embedding) -> jax.Array:
         """The distance between images given by their embeddings.
@@ -122,10 +121,7 @@ class Spips:
         Raises:
           ValueError: the embeddings are of images of different sizes, or of other weights.
         """
-        shapes_x, shapes_y = ([leaf.shape[1:] for leaf in jax.tree.leaves(z)] for z in (z_x, z_y))
-        if shapes_x != shapes_y:
-            raise ValueError(f"the embeddings are not of images of one size: they have {shapes_x} and {shapes_y}")
-        inputs.batches("z_x", len(jax.tree.leaves(z_x)[0]), "z_y", len(jax.tree.leaves(z_y)[0]))
+        inputs.check_embeddings(z_x, z_y)
         return _between(self, z_x, z_y)
 
     @property
@@ -147,19 +143,17 @@ def load(weights: str | Path = "spips", *, precision: str = "highest") -> Spips:
         those installed, or `precision` is unknown.
       ImportError: the classifier's weights or dm-pix are not installed: `pip install 'pim-jax[benchmarks]'`.
     """
-    return from_weights(pim_metric.stored_weights(weights, FORMAT), precision=precision)
+    return from_weights(stored.load(weights, FORMAT), precision=precision)
 
 
-def from_weights(stored: checkpoint.Weights, *, precision: str = "highest") -> Spips:
-    """Returns the metric with weights from `pim_jax.metric.stored_weights`; see `load`."""
-    about = stored.about
-    spips = from_params(
-        stored.model, stored.params, name=about["name"], commit=about.get("commit"), precision=precision
-    )
+def from_weights(weights: stored.Weights, *, precision: str = "highest") -> Spips:
+    """Returns the metric with weights of SPIPS from `pim_jax.stored`; arguments and errors are those of `load`."""
+    about = weights.about
+    spips = _make(weights.model, weights.params, about["name"], weights.digest, about.get("commit"), precision)
     trained, here = about["parts"].get("pim"), dict(spips.parts).get("pim")
     if trained != here:
         raise ValueError(
-            f"the weights {about['name']} were trained on {stored.model.pim} of digest {trained}, and here it has "
+            f"the weights {about['name']} were trained on {weights.model.pim} of digest {trained}, and here it has "
             f"{here}: train them again with train.py configs/spips_pim.py, or install the PIM that they were trained on"
         )
     return spips
@@ -185,11 +179,14 @@ def from_params(
     Raises:
       As `load`, for what the parts need.
     """
-    pim_metric.check_precision(precision)
+    return _make(config, params, name, provenance.digest(params), commit, precision)
+
+
+def _make(config, params, name, digest, commit, precision) -> Spips:
+    check_precision(precision)
     weights = parts.load(config, precision=precision)
     identities = tuple((part, parts.identity(part, weights[part])) for part in weights)
-    digest = checkpoint.digest(params)[:12]
-    return Spips(jax.tree.map(jnp.asarray, params), weights, config, name, digest, identities, commit, precision)
+    return Spips(jax.tree.map(jnp.asarray, params), weights, config, name, digest[:12], identities, commit, precision)
 
 
 def _embeddings(spips: Spips, x) -> Embedding:

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pim_jax import metric
-from pim_jax.evaluation.baselines import extra, fidelity, lpips, lpips_weights, structure
-from pim_jax.evaluation.baselines.luma import colour_differences, luma
+from pim_jax import extras, metric
+from pim_jax.baselines import fidelity, lpips, lpips_weights, structure
+from pim_jax.baselines.luma import colour_differences, luma
 from pim_jax.model import area
 from pim_jax.spips.config import SpipsModel
 
@@ -68,7 +68,7 @@ def load(model: SpipsModel, *, precision: str = "highest") -> dict[str, Weights]
 
 def _load(part: str, pim: str, precision: str) -> Weights:
     if part == CONVENTIONAL:
-        extra.version("dm-pix")
+        extras.version("dm-pix")
         return None
     if part == "pim":
         found = metric.load(pim, precision=precision)
@@ -82,7 +82,7 @@ def _load(part: str, pim: str, precision: str) -> Weights:
 def identity(part: str, weights: Weights) -> str:
     """What a part's maps depend on beside this package: the digest of its weights, or the version of a library."""
     if part == CONVENTIONAL:
-        return extra.version("dm-pix")
+        return extras.version("dm-pix")
     return weights.digest if part == "pim" else lpips_weights.digest(weights)[:12]
 
 

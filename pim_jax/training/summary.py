@@ -11,9 +11,9 @@ import jax
 import numpy as np
 from etils import epath
 
-from pim_jax import files
+from pim_jax import configuration, files
+from pim_jax.stored import of_run
 from pim_jax.training import checkpoint
-from pim_jax.training import config as configuration
 from pim_jax.training.config import Config
 
 SILENCE = 5  # a run is at rest once its log was silent for this many times the usual seconds between two lines,
@@ -86,7 +86,7 @@ def of(workdir: str | Path) -> Summary:
     if log.is_file():
         rows, damaged = _rows(log.read_bytes().decode(errors="replace"))
         age = max(0.0, time.time() - epath.Path(log).stat().mtime)
-    folders = [workdir] if (workdir / "params").is_dir() else checkpoint.of_run(workdir)
+    folders = [workdir] if (workdir / "params").is_dir() else of_run(workdir)
     if not folders and not log.is_file():
         raise ValueError(f"{workdir} holds no run and no weights: neither metrics.jsonl, checkpoints/ nor params/")
     return Summary(rows, damaged, age, [_stored(folder) for folder in folders])

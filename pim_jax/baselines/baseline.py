@@ -1,0 +1,83 @@
+"""The interface of a baseline."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from pim_jax import inputs
+
+PIXELS_PER_BATCH = 2**18
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Baseline:
+    """A metric from the literature, with the contract of `pim_jax.metrics.Metric`.
+
+    Attributes:
+      name: as in the paper, such as "MS-SSIM" or "LPIPS-alex-lin".
+      digest: what its values depend on beside this package: the first 12 hexadecimal digits of its weights' SHA-256, or
+        the name and version of the library or program that computes it.
+      smallest_size: the least height and width of an image, in pixels.
+      encode: [N, H, W, 3] float sRGB in [0, 1] -> a pytree of arrays with N leading, all that `compare` needs.
+      compare: two such pytrees, either with N = 1 -> [N] distances, lower is closer. Where the original is a
+        similarity s, the distance is 1 - s, or -s if it has no upper bound.
+      pixels_per_batch: how many pixels are best encoded and compared at once.
+    """
+
+    name: str
+    digest: str
+    smallest_size: int
+    encode: Callable[[jax.Array], Any]
+    compare: Callable[[Any, Any], jax.Array]
+    pixels_per_batch: int = PIXELS_PER_BATCH
+
+    def __repr__(self):
+        return f"Baseline({self.name!r}, {self.digest})"
+
+    def distance(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        """The distance between images.
+
+        Args:
+          x, y: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1], of one height and width, at least `smallest_size`.
+            Either may have N = 1 against a batch.
+
+        Returns:
+          [N] float32, lower is closer; [] for two single images.
+
+        Raises:
+          TypeError: an image is not floating-point.
+          ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
+        """
+        x, y, single = inputs.check_pair(self, x, y)
+        return inputs.unbatch(self.compare(*(self.encode(inputs.batch(image)) for image in (x, y))), single)
+
+    def embed(self, x: jax.Array) -> Any:
+        """What is computed from one image alone, to be compared with others by `between`.
+
+        Args:
+          x: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1].
+
+        Returns:
+          A pytree of arrays with N leading. A single image gives N = 1.
+
+        Raises:
+          As `distance`.
+        """
+        return self.encode(inputs.batch(inputs.check_image(self, "x", x)))
+
+    def between(self, z_x: Any, z_y: Any) -> jax.Array:
+        """The distance between images given by what `embed` made of them.
+
+        Args:
+          z_x, z_y: for images of one size; either may have N = 1 against a batch.
+
+        Returns:
+          [N] float32.
+
+        Raises:
+          ValueError: they are of images of different sizes, or of another metric.
+        """
+        inputs.check_embeddings(z_x, z_y)
+        return self.compare(z_x, z_y)

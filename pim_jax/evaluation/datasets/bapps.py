@@ -1,0 +1,299 @@
+"""BAPPS, the Berkeley-Adobe data set of perceptual patch similarity (section 3.1, Tables 1 and 3)."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+
+from pim_jax.evaluation import scatter, statistics
+from pim_jax.evaluation.datasets import shifts as shifting
+from pim_jax.evaluation.datasets.benchmark import Disagreement
+from pim_jax.evaluation.pictures import Pair, Picture
+from pim_jax.evaluation.statistics import Estimate
+
+# The folders, and what Table 1 calls them.
+_2AFC = {
+    "traditional": "Trad.",
+    "cnn": "CNN",
+    "superres": "SuperRes",
+    "deblur": "Deblur",
+    "color": "Coloriz.",
+    "frameinterp": "Interp.",
+}
+_JND = {"traditional": "Trad.", "cnn": "CNN"}
+
+_PATCH = 64  # pixels a side to which the authors resize the files, which are of 256, before they measure
+_WORST = 12
+_SHIFT_NOTE = "'All, shift k' is the change of All when the references are shifted by k pixels (Table 3)."
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TwoAlternatives:
+    """BAPPS-2AFC: raters say which of two distorted patches is closer to a reference.
+
+    Attributes:
+      title, notes, pairs: see `benchmark.Benchmark`. The pairs are [triplets, shifts, 2].
+      shifts: pixels, the first 0.
+      categories: [triplets] as in Table 1.
+      judge: [triplets] the fraction of raters to whom the second patch is closer.
+    """
+
+    title: str
+    notes: Sequence[str]
+    pairs: Sequence[Pair]
+    shifts: Sequence[int]
+    categories: np.ndarray
+    judge: np.ndarray
+    higher_is_better = True
+
+    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+        """Per cent of raters who agree; All is the mean over triplets, as in Table 1. Intervals resample triplets."""
+        d0, d1 = distances.reshape(-1, len(self.shifts), 2).T
+        measured = ~np.isnan(d0 + d1).any(0)
+        agree = statistics.two_alternative_agreement(d0[:, measured], d1[:, measured], self.judge[measured])
+        change = agree[1:] - agree[:1]
+        names = list(_2AFC.values())
+        category = np.array([names.index(name) for name in self.categories[measured]], int)
+
+        def columns(chosen):
+            totals = np.bincount(category[chosen], agree[0, chosen], len(names))
+            counts = np.bincount(category[chosen], minlength=len(names))
+            means = np.where(counts, totals / np.maximum(counts, 1), np.nan)
+            return {
+                "All": totals.sum() / len(chosen) if len(chosen) else np.nan,
+                **dict(zip(_shift_columns(self.shifts), _means(change, chosen), strict=True)),
+                **dict(zip(names, means, strict=True)),
+            }
+
+        return statistics.bootstrap(columns, np.arange(measured.sum()))
+
+    def figures(self, distances: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+        """For every metric, by how much the second patch is closer, by the fraction of raters who say that it is."""
+        # Raters are few, so that fractions coincide: moved a little, the points can be seen.
+        fraction = self.judge + np.random.default_rng(0).uniform(-0.08, 0.08, len(self.judge))
+        closer = {name: -statistics.rank_gap(*self._unshifted(values)) for name, values in distances.items()}
+        labels = {"x_label": "fraction of raters to whom p1 is closer", "y_label": "rank of distance: p0 minus p1"}
+        caption = (
+            "Two patches compared by metrics and by raters. Agreement is to the lower left and to the upper right."
+        )
+        return scatter.captioned(caption, fraction, closer, list(self.categories), **labels)
+
+    def disagreements(self, distances: np.ndarray) -> list[Disagreement]:
+        """The triplets on which raters are most unanimous and the metric most firmly of the other opinion."""
+        first = range(0, len(distances), 2 * len(self.shifts))
+        return worst_triplets(*self._unshifted(distances), self.judge, [(i, i + 1) for i in first], self.categories)
+
+    def _unshifted(self, distances: np.ndarray) -> np.ndarray:
+        """[2, triplets]"""
+        return distances.reshape(-1, len(self.shifts), 2)[:, 0].T
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class JustNoticeable:
+    """BAPPS-JND: raters say whether two patches that they see briefly are the same.
+
+    Attributes:
+      title, notes, pairs: see `benchmark.Benchmark`. The pairs are [patches, shifts].
+      shifts: pixels, the first 0.
+      categories: [patches] as in Table 1.
+      same: [patches] the fraction of raters who took the two for the same.
+    """
+
+    title: str
+    notes: Sequence[str]
+    pairs: Sequence[Pair]
+    shifts: Sequence[int]
+    categories: np.ndarray
+    same: np.ndarray
+    higher_is_better = True
+
+    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+        """mAP; All takes the pairs of both categories as one set, as in Table 1. Intervals resample pairs."""
+        distances = distances.reshape(-1, len(self.shifts)).T
+        measured = ~np.isnan(distances).any(0)
+        distances, same, categories = distances[:, measured], self.same[measured], self.categories[measured]
+
+        def precision(shift, chosen):
+            return statistics.average_precision(distances[shift, chosen], same[chosen])
+
+        def columns(chosen):
+            all_pairs = precision(0, chosen)
+            shifted = (precision(shift, chosen) - all_pairs for shift in range(1, len(distances)))
+            return {
+                "All": all_pairs,
+                **dict(zip(_shift_columns(self.shifts), shifted, strict=True)),
+                **{name: precision(0, chosen[categories[chosen] == name]) for name in _JND.values()},
+            }
+
+        return statistics.bootstrap(columns, np.arange(len(same)))
+
+    def figures(self, distances: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+        """For every metric, the distance by the fraction of raters who took the patches for the same."""
+        fraction = self.same + np.random.default_rng(0).uniform(-0.12, 0.12, len(self.same))
+        shown = {name: values[:: len(self.shifts)] for name, values in distances.items()}
+        labels = {"x_label": "fraction of raters who saw no difference", "y_label": "distance"}
+        caption = "Distances of patches that raters took for the same, and of others."
+        return scatter.captioned(caption, fraction, shown, list(self.categories), **labels)
+
+    def disagreements(self, distances: np.ndarray) -> list[Disagreement]:
+        """Pairs taken for the same that are among the farthest, and pairs told apart that are among the nearest."""
+        distances = distances[:: len(self.shifts)]
+        ranks = stats.rankdata(distances, nan_policy="omit")
+        count = np.sum(~np.isnan(ranks))
+        wrong = np.abs(ranks / max(1, count) - (1 - self.same))
+        return [
+            Disagreement(
+                (int(i) * len(self.shifts),),
+                f"{self.categories[i]}: {self.same[i]:.0%} of raters saw no difference; of {count} pairs, nearest "
+                f"first, the metric finds this number {ranks[i]:.0f} (distance {distances[i]:.4g})",
+            )
+            for i in np.argsort(-wrong, kind="stable")[: min(_WORST, count)]
+        ]
+
+
+def read_2afc(folder: Path, shifts: Sequence[int] = (0,)) -> TwoAlternatives:
+    """Reads the validation part of BAPPS-2AFC.
+
+    The paper's All is the mean over triplets: the categories of Table 1, weighted by their 4720, 4720, 10856, 9440,
+    4720 and 1888 triplets, give it within 0.03 (PIM, "the best out of 5 repeats": 0.06). Their plain mean is up to 0.5
+    off.
+
+    Args:
+      folder: the one that contains `2afc`, as distributed.
+      shifts: also measure with the references shifted by so many pixels; 0 is always measured.
+
+    Raises:
+      FileNotFoundError, ValueError: a part is missing or is not as distributed. The message shows the expected folders.
+
+    References:
+      Zhang et al., The unreasonable effectiveness of deep features as a perceptual metric, 2018.
+    """
+    shifts = shifting.with_unshifted(shifts)
+    parts = {name: _stems(folder, f"2afc/val/{name}", ("ref", "p0", "p1", "judge"), _2AFC) for name in _2AFC}
+    triplets = [(folder / "2afc" / "val" / name, stem) for name, stems in parts.items() for stem in stems]
+    judge = np.array([_fraction(path / "judge" / f"{stem}.npy") for path, stem in triplets])
+    majority = 100 * np.maximum(judge, 1 - judge).mean()
+    return TwoAlternatives(
+        title=f"BAPPS-2AFC: {len(triplets)} triplets of {len(parts)} kinds",
+        notes=[
+            "Per cent of raters who agree with the metric about which patch is closer to the reference. All is "
+            f"the mean over triplets. Siding with the majority each time would give {majority:.2f}.",
+            *([_SHIFT_NOTE] if len(shifts) > 1 else []),
+        ],
+        pairs=[
+            Pair(
+                shifting.picture(path / "ref" / f"{stem}.png", shift, _PATCH),
+                Picture(path / side / f"{stem}.png", side=_PATCH),
+            )
+            for path, stem in triplets
+            for shift in shifts
+            for side in ("p0", "p1")
+        ],
+        shifts=shifts,
+        categories=np.array([_2AFC[path.name] for path, _ in triplets]),
+        judge=judge,
+    )
+
+
+def read_jnd(folder: Path, shifts: Sequence[int] = (0,)) -> JustNoticeable:
+    """Reads BAPPS-JND.
+
+    The paper's All is not the mean of its two columns (Table 1, LPIPS Alex: 59.47, not 57.37): both categories are
+    scored as one set.
+
+    Args:
+      folder: the one that contains `jnd`, as distributed.
+      shifts: also measure with the first patches shifted by so many pixels; 0 is always measured.
+
+    Raises, References: as `read_2afc`.
+    """
+    shifts = shifting.with_unshifted(shifts)
+    parts = {name: _stems(folder, f"jnd/val/{name}", ("p0", "p1", "same"), _JND) for name in _JND}
+    pairs = [(folder / "jnd" / "val" / name, stem) for name, stems in parts.items() for stem in stems]
+    return JustNoticeable(
+        title=f"BAPPS-JND: {len(pairs)} pairs of {len(parts)} kinds",
+        notes=[
+            "mAP, in per cent: the precision, averaged over recall, with which small distances find pairs seen as one.",
+            *([_SHIFT_NOTE] if len(shifts) > 1 else []),
+        ],
+        pairs=[
+            Pair(
+                shifting.picture(path / "p0" / f"{stem}.png", shift, _PATCH),
+                Picture(path / "p1" / f"{stem}.png", side=_PATCH),
+            )
+            for path, stem in pairs
+            for shift in shifts
+        ],
+        shifts=shifts,
+        categories=np.array([_JND[path.name] for path, _ in pairs]),
+        same=np.array([_fraction(path / "same" / f"{stem}.npy") for path, stem in pairs]),
+    )
+
+
+def worst_triplets(
+    d0: np.ndarray, d1: np.ndarray, judge: np.ndarray, pairs: Sequence[tuple[int, int]], kinds: Sequence[str]
+) -> list[Disagreement]:
+    """The triplets on which raters and a metric contradict each other most firmly, worst first.
+
+    Args:
+      d0, d1: [triplets] distances of the two images from the reference, NaN where there is none.
+      judge: [triplets] the fraction of raters to whom the second image is closer.
+      pairs: [triplets] indices of the two pairs.
+      kinds: [triplets] what the text begins with.
+    """
+    wrong = (2 * judge - 1) * statistics.rank_gap(d0, d1)
+    found = []
+    for i in np.argsort(-wrong, kind="stable")[:_WORST]:
+        if wrong[i] > 0:
+            closer, other = ("second", "first") if judge[i] > 0.5 else ("first", "second")
+            text = (
+                f"{kinds[i]}: {max(judge[i], 1 - judge[i]):.0%} of raters find the {closer} image closer, the metric "
+            )
+            found.append(Disagreement(pairs[i], text + f"the {other} (distances {d0[i]:.4g} and {d1[i]:.4g})"))
+    return found
+
+
+def _shift_columns(shifts: Sequence[int]) -> list[str]:
+    return [f"All, shift {shift}" for shift in shifts[1:]]
+
+
+def _means(rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return rows[:, chosen].mean(1) if len(chosen) else np.full(len(rows), np.nan)
+
+
+def _stems(folder: Path, part: str, kinds: Sequence[str], categories: Mapping[str, str]) -> list[str]:
+    """The names that all folders of a part share, sorted."""
+
+    def refuse(problem):
+        tree = f"{Path(part).parent}/{{{','.join(categories)}}}/"
+        pictures, answers = ",".join(kinds[:-1]), kinds[-1]
+        return FileNotFoundError(
+            f"{folder} is not the folder that contains {part.split('/')[0]} as distributed: {problem}. Expected\n"
+            f"  {folder}/{tree}{{{pictures}}}/000000.png ...\n  {folder}/{tree}{answers}/000000.npy ..."
+        )
+
+    found = {}
+    for kind in kinds:
+        path, suffix = folder / part / kind, ".npy" if kind == kinds[-1] else ".png"
+        found[kind] = {file.stem for file in path.glob(f"*{suffix}")}
+        if not found[kind]:
+            raise refuse(f"{path} has no {suffix} file")
+    everything = set.union(*found.values())
+    for kind, stems in found.items():
+        if missing := sorted(everything - stems):
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise refuse(f"{folder / part / kind} lacks {missing[0]}{more}")
+    return sorted(everything)
+
+
+def _fraction(path: Path) -> float:
+    try:
+        value = np.load(path, allow_pickle=False).item()
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} does not hold one number: {error}") from error
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"{path} holds {value}; it should be a fraction of raters, 0 to 1")
+    return float(value)

@@ -1,0 +1,57 @@
+"""RAID, human responses to affine distortions of images: rotation, translation, scaling, and noise to compare with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pim_jax.evaluation.datasets import csv_table, rated
+from pim_jax.evaluation.datasets.rated import Rated, Rating
+
+_TRANSFORMATIONS = {"rot": "rotation", "trans": "translation", "scale": "scaling", "gn": "Gaussian noise"}
+_COLUMNS = ("Reference", "Distorted", "Response")
+
+
+def read(folder: Path, *, shifts: Sequence[int] = (0,), allow_missing: bool = False) -> Rated:
+    """Reads RAID.
+
+    People's answers are the column `Response`: the difference that they perceive, a curve of maximum-likelihood
+    difference scaling divided by the noise of its observers (`Curve_Value` / `Sigmas`), which puts the transformations
+    on one scale. `Estimated_MOS` is a linear function of it and ranks alike. Level 1 of each curve is the undistorted
+    photograph, which any metric gets right, and is left out.
+
+    Args:
+      folder: with `responses.csv`, `ref/` and `dist/`.
+      shifts: also measure with the references shifted by so many pixels; 0 is always measured.
+      allow_missing: leaves out responses whose images are not there, instead of refusing.
+
+    Raises:
+      FileNotFoundError, ValueError: the folder is not as expected, or images are missing.
+
+    References:
+      Daudén-Oliver et al., RAID-Database: human responses to affine image distortions, 2024.
+    """
+    answers = folder / "responses.csv"
+    if not answers.is_file():
+        raise FileNotFoundError(
+            f"{answers} is missing. Expected\n  {folder}/responses.csv ({','.join(_COLUMNS)}, ...)\n"
+            f"  {folder}/ref/img_01.png ...\n  {folder}/dist/rot_img_01_level_02.png ..."
+        )
+    ratings = []
+    for line, row in csv_table.rows(answers, _COLUMNS):
+        kind, level = row["Distorted"].split("_")[0], Path(row["Distorted"]).stem.split("_")[-1]
+        if kind not in _TRANSFORMATIONS or not level.isdecimal():
+            raise ValueError(
+                f"{answers}, line {line}: {row['Distorted']!r} is not a name such as rot_img_01_level_02.png"
+            )
+        if int(level) > 1:
+            images = folder / "ref" / row["Reference"], folder / "dist" / row["Distorted"]
+            score = csv_table.number(row["Response"], answers, line)
+            ratings.append(Rating(*images, score, _TRANSFORMATIONS[kind]))
+    return rated.select(
+        "RAID",
+        ratings,
+        scale="perceived difference",
+        sign=-1,
+        kinds="transformations",
+        shifts=shifts,
+        allow_missing=allow_missing,
+    )

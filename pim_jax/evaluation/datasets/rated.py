@@ -1,0 +1,176 @@
+"""Images that people rated: how well distances agree with the ratings."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+
+from pim_jax.evaluation import scatter, statistics
+from pim_jax.evaluation.datasets import shifts as shifting
+from pim_jax.evaluation.datasets.benchmark import Disagreement
+from pim_jax.evaluation.pictures import Pair, Picture
+from pim_jax.evaluation.statistics import Estimate
+
+_WORST = 12
+_LISTED = 3  # of many missing images, how many an error names
+
+
+class Rating(NamedTuple):
+    """A distorted image, its reference, what people said and the kind of distortion."""
+
+    reference: Path
+    distorted: Path
+    score: float
+    kind: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rated:
+    """Images that people rated, each with its reference.
+
+    Attributes:
+      title, notes, pairs: see `benchmark.Benchmark`. The pairs are [ratings, shifts].
+      shifts: pixels, the first 0.
+      ratings: as published.
+      scale: what the published scores are, such as "MOS".
+      sign: 1 if a higher score means closer to the reference, -1 if a lower one does.
+      kinds: what the kinds of distortion are called, "types" or "transformations".
+    """
+
+    title: str
+    notes: Sequence[str]
+    pairs: Sequence[Pair]
+    shifts: Sequence[int]
+    ratings: Sequence[Rating]
+    scale: str
+    sign: int
+    kinds: str
+    higher_is_better = True
+
+    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+        """SROCC, KROCC and PLCC of all images, and SROCC within each kind. Intervals resample the references."""
+        distances = distances.reshape(-1, len(self.shifts)).T
+        measured = np.flatnonzero(~np.isnan(distances).any(0))
+        distances, people = distances[:, measured], self._people()[measured]
+        names = list(dict.fromkeys(rating.kind for rating in self.ratings))
+        kind = np.array([names.index(self.ratings[i].kind) for i in measured], int)
+        overall = statistics.correlations(distances[0], people)
+
+        def columns(chosen):
+            found = overall(chosen)
+            shifted = {
+                f"SROCC, shift {shift}": statistics.spearman(row[chosen], people[chosen]) - found["SROCC"]
+                for shift, row in zip(self.shifts[1:], distances[1:], strict=True)
+            }
+            parts = [chosen[kind[chosen] == index] for index in range(len(names))]
+            within = [statistics.spearman(distances[0, part], people[part]) for part in parts]
+            defined = [value for value in within if not np.isnan(value)]
+            mean = {f"SROCC, mean of {self.kinds}": np.mean(defined) if defined else np.nan}
+            of_kinds = {f"SROCC, {name}": value for name, value in zip(names, within, strict=True)}
+            return found | (mean | shifted | of_kinds if len(names) > 1 else shifted)
+
+        return statistics.bootstrap(columns, [str(self.ratings[i].reference) for i in measured])
+
+    def figures(self, distances: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+        """For every metric, the distance by the published score."""
+        shown = {name: values[:: len(self.shifts)] for name, values in distances.items()}
+        better = "higher" if self.sign > 0 else "lower"
+        return scatter.captioned(
+            f"Distances and what people said, {len(self.ratings)} images.",
+            [rating.score for rating in self.ratings],
+            shown,
+            [rating.kind for rating in self.ratings],
+            x_label=f"{self.scale} ({better} is closer)",
+            y_label="distance",
+        )
+
+    def disagreements(self, distances: np.ndarray) -> list[Disagreement]:
+        """The images whose ranks by the metric and by people differ most."""
+        distances = distances[:: len(self.shifts)]
+        measured = np.flatnonzero(~np.isnan(distances))
+        by_metric, by_people = stats.rankdata(distances[measured]), stats.rankdata(-self._people()[measured])
+        worst = np.argsort(-np.abs(by_metric - by_people), kind="stable")[:_WORST]
+        return [
+            Disagreement(
+                (int(measured[i]) * len(self.shifts),),
+                f"{rating.distorted.name}, {rating.kind}. People: rank {by_people[i]:.0f} of {len(measured)} "
+                f"({rating.score:.4g}), metric: rank {by_metric[i]:.0f} ({distances[measured[i]]:.4g})",
+            )
+            for i, rating in ((i, self.ratings[measured[i]]) for i in worst)
+        ]
+
+    def _people(self) -> np.ndarray:
+        return self.sign * np.array([rating.score for rating in self.ratings])
+
+
+def select(
+    name: str,
+    ratings: Sequence[Rating],
+    *,
+    scale: str,
+    sign: int,
+    kinds: str,
+    shifts: Sequence[int],
+    allow_missing: bool,
+) -> Rated:
+    """The benchmark of the ratings whose images are there.
+
+    Args:
+      name: of the data set.
+      ratings: as published.
+      scale, sign, kinds: see `Rated`.
+      shifts: also measure with the references shifted by so many pixels; 0 is always measured.
+      allow_missing: leaves out ratings whose images are not there, instead of refusing.
+
+    Raises:
+      FileNotFoundError: images are missing and may not be, or all are.
+      ValueError: a pair is rated twice, or a shift is not a number of pixels.
+    """
+    shifts = shifting.with_unshifted(shifts)
+    here = {path: path.is_file() for rating in ratings for path in rating[:2]}
+    present = [rating for rating in ratings if here[rating.reference] and here[rating.distorted]]
+    if len(present) < len(ratings) and not (allow_missing and present):
+        missing = [path for path, exists in here.items() if not exists]
+        advice = "; add them, or leave them out with --allow-missing" if present else ""
+        raise FileNotFoundError(
+            f"{len(missing)} of the {len(here)} images of {name} are missing, such as "
+            f"{', '.join(map(str, missing[:_LISTED]))}{advice}"
+        )
+    if len({rating[:2] for rating in present}) < len(present) or not present:
+        raise ValueError(f"{name}: {'a pair of images is rated twice' if present else 'there is no rating'}")
+    count = len({rating.kind for rating in present})
+    title = f"{name}: {len(present)} images{f' of {count} {kinds}' if count > 1 else ''}"
+    title += f", {len({rating.reference for rating in present})} references"
+    if len(present) < len(ratings):
+        title += f" ({len(ratings) - len(present)} of {len(ratings)} images are not here)"
+    return Rated(
+        title=title,
+        notes=_notes(kinds if count > 1 else None, shifts),
+        pairs=[
+            Pair(shifting.picture(rating.reference, shift), Picture(rating.distorted))
+            for rating in present
+            for shift in shifts
+        ],
+        shifts=shifts,
+        ratings=present,
+        scale=scale,
+        sign=sign,
+        kinds=kinds,
+    )
+
+
+def _notes(kinds: str | None, shifts: Sequence[int]) -> list[str]:
+    notes = [
+        "SROCC and KROCC are Spearman's and Kendall's rank correlation of distances with what people said, PLCC is "
+        "linear correlation after a five-parameter logistic function; 1 is perfect. Intervals resample the references, "
+        "each with all of its images."
+    ]
+    if kinds:
+        notes.append(f"SROCC, KROCC and PLCC take all {kinds} together, on one scale; the mean of {kinds} needs none.")
+    if len(shifts) > 1:
+        notes.append("'SROCC, shift k' is the change of SROCC when the references are shifted by k pixels.")
+    return notes

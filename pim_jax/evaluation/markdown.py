@@ -1,0 +1,50 @@
+"""Scores of several metrics as text."""
+
+import math
+from collections.abc import Mapping
+
+from pim_jax.evaluation.statistics import Estimate
+
+MAIN_COLUMNS = 4  # how many of a benchmark's columns are shown with their intervals
+
+
+def tables(scores: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """Returns the main columns with intervals, a metric per row; and below them the others, a metric per column.
+
+    Args:
+      scores: by metric, then by column, the most important first; all metrics have the same columns.
+
+    Example:
+      >>> print(tables({"PSNR": {"SROCC": Estimate(0.64, 0.6, 0.68)}, "pim-1": {"SROCC": Estimate(0.7)}}))
+      |       | SROCC                |
+      |-------|----------------------|
+      | PSNR  | 0.640 [0.600, 0.680] |
+      | pim-1 | 0.700                |
+    """
+    columns = list(next(iter(scores.values())))
+    main, others = columns[:MAIN_COLUMNS], columns[MAIN_COLUMNS:]
+    tables = [_table([["", *main], *([name, *(cell(row[c]) for c in main)] for name, row in scores.items())])]
+    if others:
+        rows = ([column, *(number(row[column].value) for row in scores.values())] for column in others)
+        tables.append(_table([["", *scores], *rows]))
+    return "\n\n".join(tables)
+
+
+def number(value: float) -> str:
+    """A score with the digits that mean something."""
+    return "-" if math.isnan(value) else f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def cell(estimate: Estimate) -> str:
+    """A score with its interval, if there is one."""
+    value, low, high = map(number, estimate)
+    return value if math.isnan(estimate.low) else f"{value} [{low}, {high}]"
+
+
+def _table(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)

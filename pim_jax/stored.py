@@ -1,0 +1,271 @@
+"""Weights on disk: the light door to orbax, which is imported only where weights are read or written.
+
+Weights may come from anyone. Nothing of them is ever executed: they are JSON, and arrays that tensorstore reads. What
+they claim of their size is checked before it is believed.
+
+Weights are a folder with the items `params` (the arrays) and `about` (JSON: what they are). A checkpoint of a training
+run is such a folder too, with the item `optimizer` beside them; a run's working directory holds the newest few under
+`checkpoints/<step>`. On disk orbax writes under a temporary name and renames, so a folder with its final name is
+complete. In a bucket nothing can be renamed; there, a complete folder has a file that says so.
+"""
+
+import functools
+import logging
+import math
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from pim_jax import configuration, files, provenance
+
+CHECKPOINTS = "checkpoints"  # of a run, within its working directory
+
+# Bounds on weights from strangers; pim-5 has 96 layers with 2 million parameters, and a few kilobytes of `about`.
+MAX_LAYERS = 1000
+MAX_PARAMETERS = 2**27
+MAX_ABOUT_BYTES = 2**20
+_MAX_BYTES = 2 * 4 * MAX_PARAMETERS  # of the files: the arrays and, generously, what surrounds them
+
+Params = dict  # a tree of float32 arrays
+
+
+class Weights(NamedTuple):
+    """Parameters with what is known of them.
+
+    Attributes:
+      model: the configuration of the networks, a frozen dataclass; for PIM a `ModelConfig`.
+      params: the parameters, numpy float32.
+      about: JSON: "name", "model", "metric" unless it is PIM; if trained also "training", "data", "commit", "step".
+      digest: the SHA-256 of the parameters, see `pim_jax.provenance.digest`.
+    """
+
+    model: Any
+    params: Params
+    about: dict
+    digest: str
+
+
+class Format(NamedTuple):
+    """What the weights of a metric look like.
+
+    Attributes:
+      model: the type of the configuration, a frozen dataclass.
+      shapes: from a configuration to its parameters as a tree of `jax.ShapeDtypeStruct`. It raises ValueError if they
+        are too large, before anything is built of them.
+    """
+
+    model: type
+    shapes: Callable[[Any], Params]
+
+
+def bundled() -> tuple[str, ...]:
+    """The names of the weights in the package.
+
+    Example:
+      >>> "pim-1" in bundled()
+      True
+    """
+    return tuple(sorted(entry.name for entry in _bundle().iterdir() if entry.joinpath("params").is_dir()))
+
+
+def load(weights: str | Path, formats: Mapping[str, Format]) -> Weights:
+    """Returns weights by their name in the package, or from a folder.
+
+    Args:
+      weights: one of `bundled`, or a folder as for `read`, on disk or in a bucket ("gs://bucket/path").
+      formats: what they may be of, by metric ("metric" in what is known of them, "pim" if that is missing).
+
+    Raises:
+      FileNotFoundError: no bundled weights and no folder have that name.
+      OSError: the bucket cannot be reached.
+      ValueError: as `read`; or bundled weights are damaged.
+    """
+    if str(weights) in bundled():
+        with resources.as_file(_bundle() / str(weights)) as directory:
+            stored = read(directory, formats)
+        _check_bundled(str(weights), stored.digest)
+        return stored
+    if files.exists(files.place(weights)):
+        return read(weights, formats)
+    raise FileNotFoundError(f"{weights} is neither a folder nor the name of bundled weights ({', '.join(bundled())})")
+
+
+def write(directory: str | Path, model: Any, params: Params, *, name: str, **about: Any) -> None:
+    """Writes weights alone, as a folder that `read` reads.
+
+    Args:
+      directory: must not exist.
+      model: the networks.
+      params: parameters of `model`.
+      name: what the weights are called.
+      **about: more JSON values to keep beside them.
+    """
+    ocp = _orbax()
+    args = ocp.args.Composite(
+        params=ocp.args.StandardSave(jax.tree.map(np.asarray, params)),
+        about=ocp.args.JsonSave({"name": name, "model": configuration.to_json(model), **about}),
+    )
+    with checkpointer() as writer:
+        writer.save(Path(directory).absolute(), args=args)
+
+
+def read(directory: str | Path, formats: Mapping[str, Format]) -> Weights:
+    """Reads weights from a folder of `write`, a checkpoint, or a run's working directory (its newest).
+
+    Args:
+      directory: the folder.
+      formats: what the weights may be of, by metric ("metric" in what is known of them).
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: it holds no weights, damaged ones, weights of another metric, or larger ones than `MAX_LAYERS` and
+        `MAX_PARAMETERS` allow.
+    """
+    ocp, path = _orbax(), weights_folder(files.place(directory))
+    with checkpointer() as reader:
+        try:
+            check_files(path / "about", MAX_ABOUT_BYTES)
+            check_files(path / "params", _MAX_BYTES)
+            about = reader.restore(path, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+            _check_about(about)
+            metric = about.get("metric", "pim")
+            if metric not in formats:
+                raise ValueError(f"they are of the metric {metric}, not {' or '.join(formats)}")
+            model = configuration.from_json(formats[metric].model, about["model"])
+            params = _restore_params(reader, path, formats[metric].shapes(model))
+        except Exception as error:  # orbax and tensorstore raise many kinds for a damaged folder
+            raise ValueError(f"the weights in {directory} cannot be read: {first_line(error)}") from error
+    return Weights(model, params, about, provenance.digest(params))
+
+
+def of_run(workdir: str | Path) -> list[Path]:
+    """Returns the folders of a run's checkpoints that are complete, oldest first."""
+    ocp = _orbax()
+    steps = [entry for entry in files.place(workdir).glob(f"{CHECKPOINTS}/*") if entry.name.isdecimal()]
+    complete = [entry for entry in steps if ocp.utils.is_checkpoint_finalized(entry)]
+    return sorted(complete, key=lambda entry: int(entry.name))
+
+
+def weights_folder(path: Path) -> Path:
+    """Returns the folder of the weights in `path`: itself, or the newest checkpoint of a run.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: it holds no weights.
+    """
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}")
+    if (path / "params").is_dir():
+        return path
+    if not (found := of_run(path)):
+        raise ValueError(
+            f"{path} holds no weights: neither params/ nor checkpoints/<step>/, as train.py and convert write"
+        )
+    return found[-1]
+
+
+def check_files(directory: Path, most: int) -> None:
+    """Raises ValueError if a folder holds more bytes than `most`, or a pipe, which would be waited for."""
+    if not files.in_bucket(directory):
+        odd = [file.name for file in directory.rglob("*") if not (file.is_dir() or file.is_file())]
+        if odd:
+            raise ValueError(f"{odd[0]} in {directory.name} is not a plain file")
+    if (size := files.size(directory)) > most:
+        raise ValueError(f"{directory.name} has {size:,} bytes; at most {most:,} are read")
+
+
+def by_name(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Yields the leaves of a tree with their names."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        yield jax.tree_util.keystr(path), leaf
+
+
+@functools.cache
+def hide_echoes() -> None:
+    """Hides, from now on, the errors that follow the first: orbax raises at the first array that fails.
+
+    It also closes its event loop. Tensorstore's threads go on reporting the other arrays to that loop for a while, each
+    with a traceback. The loop then complains of every report that nobody took, and of every array that it never read.
+    """
+    report = sys.unraisablehook
+
+    def others(unraisable):
+        if unraisable.object is not None or str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    def not_of_tensorstore(record):
+        return not (record.exc_info and "tensorstore_spec" in str(record.exc_info[1]))
+
+    sys.unraisablehook = others
+    logging.getLogger("asyncio").addFilter(not_of_tensorstore)
+    warnings.filterwarnings("ignore", "coroutine 'Store._get_array_metadatas' was never awaited", RuntimeWarning)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error, without tensorstore's specification of the array."""
+    line = str(error).strip().partition("\n")[0].partition(" [tensorstore_spec")[0]  # which is a page long
+    return line or type(error).__name__
+
+
+def checkpointer():
+    """Returns a reader and writer of folders with several items."""
+    hide_echoes()
+    ocp = _orbax()
+    return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+
+
+def _orbax() -> ModuleType:
+    """Orbax takes a second to import, which those who bring their own parameters need not wait for."""
+    import orbax.checkpoint
+
+    return orbax.checkpoint
+
+
+def _bundle():
+    return resources.files("pim_jax").joinpath("weights")
+
+
+def _check_bundled(name: str, digest: str) -> None:
+    wanted = _bundle().joinpath(name, "SHA256").read_text().strip()
+    if digest != wanted:
+        raise ValueError(f"the bundled weights {name} are damaged: SHA-256 {digest}, not {wanted}; reinstall pim-jax")
+
+
+def _restore_params(reader, path, shapes):
+    ocp = _orbax()
+    # As numpy, so that neither the mesh nor the devices of the run that saved them matter.
+    _check_arrays(path / "params", shapes)
+    restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+    args = ocp.args.Composite(params=ocp.args.PyTreeRestore(shapes, restore_args=restore_args))
+    return reader.restore(path, args=args).params
+
+
+def _check_about(about: Any) -> None:
+    if not isinstance(about, dict) or not {"name", "model"} <= about.keys():
+        raise ValueError("about/ does not say what they are")
+    if not isinstance(about["name"], str) or re.search(r"[\x00-\x1f\x7f-\x9f]", about["name"]):  # it is printed
+        raise ValueError(f"their name is {about['name']!r:.40}, which is no text of one line")
+
+
+def _check_arrays(directory: Path, shapes: Params) -> None:
+    """Compares the stored arrays, by their headers, with those that the model has, before memory is taken."""
+    wanted = dict(by_name(shapes))
+    if (count := sum(leaf.size for leaf in wanted.values())) > MAX_PARAMETERS:
+        raise ValueError(f"they are {count:,} numbers; at most {MAX_PARAMETERS:,} are read")
+    stored = dict(by_name(_orbax().PyTreeCheckpointHandler().metadata(directory).tree))
+    if odd := sorted(stored.keys() ^ wanted.keys()):
+        raise ValueError(f"{odd[0]} is {'missing' if odd[0] in wanted else 'no part of the model'}")
+    for name, want in wanted.items():
+        have = stored[name]
+        if (have.shape, have.dtype) != (want.shape, want.dtype):
+            raise ValueError(f"{name} is {have.dtype}{have.shape}, not {want.dtype}{want.shape}")
+        if math.prod(have.storage.chunk_shape) > want.size:
+            raise ValueError(f"{name} is stored in chunks of {have.storage.chunk_shape}, larger than itself")

@@ -1,0 +1,359 @@
+"""Trains PIM: `train.py` in a checkout, `pim-train` once installed. Run again, it resumes.
+
+    python train.py CONFIG --workdir W [--data DIR] [field=value ...]
+
+One jitted step runs on a mesh of all devices of all processes, parameters replicated and the batch sharded. The state
+after step s follows from the configuration, the data and s alone: a run that was stopped, in whatever way, continues to
+the same numbers. docs/pods.md tells how to run it on several hosts.
+"""
+
+import argparse
+import dataclasses
+import errno
+import functools
+import itertools
+import math
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from pim_jax import extras
+
+with extras.command("train"):
+    import jax
+    import jax.numpy as jnp
+
+    from pim_jax import configuration, files
+    from pim_jax.data import bundled, pairs, prepare
+    from pim_jax.training import checkpoint, finite, hosts, step, watch
+    from pim_jax.training import log as logging
+    from pim_jax.training.config import Config
+    from pim_jax.training.spips.config import SpipsConfig
+
+# What may change when a run resumes: none of these decides what a step computes.
+FREE_FIELDS = ("steps", "log_every", "save_every", "keep", "precision")
+SHARED_WITHIN_SECONDS = 90  # network file systems may be a minute late
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        hosts.join(args.coordinator, args.processes, args.process)
+    except ValueError as error:
+        return fail(2, error)
+    except RuntimeError as error:
+        return fail(1, f"the processes did not find each other: {error}")
+    try:
+        status = train(args)
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        hosts.leave_alone(fail(1, f"{who()}{reason}{peers()}"))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error = f"{args.workdir} is full; its checkpoints are intact: make room, and run again to continue"
+        hosts.leave_alone(fail(1, f"{who()}{error}{peers()}"))
+    except KeyboardInterrupt:
+        hosts.leave_alone(fail(130, "interrupted, not saved; run again to continue from the last checkpoint"))
+    except Exception:
+        traceback.print_exc()
+        hosts.leave_alone(1)
+    hosts.leave()
+    return status
+
+
+def train(args: argparse.Namespace) -> int:
+    """Prepares and runs. What all processes know to be wrong is a status; what only this one knows is an exception."""
+    try:
+        config = hosts.together(lambda: configure(args))
+        if isinstance(config, SpipsConfig):
+            return train_spips(config, args)
+        data = args.data or hosts.together(lambda: bundled_data(args.workdir))
+        source = hosts.together(lambda: pairs.check(data, crop=config.patch))
+        hosts.same("the data", source)
+    except ValueError as error:
+        return fail_together(2, error)
+
+    about = {
+        "name": f"{Path(args.config).stem} of {args.workdir.name}",
+        "model": configuration.to_json(config.model),
+        "training": configuration.to_json(config),
+        "data": source,
+        "commit": commit(),
+    }
+    mesh = step.mesh()
+    state = step.init(config, mesh)
+    if not files.exists(args.workdir):
+        args.workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        check_shared(args.workdir)
+    except ValueError as error:
+        return fail_together(2, error)
+    with checkpoint.manager(args.workdir, keep=config.keep) as manager:
+        try:
+            if before := checkpoint.newest(manager):
+                check_same(before, about, args.workdir)
+                state = checkpoint.restore(manager, state)
+        except ValueError as error:
+            return fail_together(2, error)
+        feed = functools.partial(batches, config, data, step.batched(mesh))
+        try:
+            hosts.together(lambda: feed(0))
+        except ValueError as error:
+            return fail_together(2, error)
+        first = jax.process_index() == 0
+        with logging.Log(args.workdir, step=int(state.step), steps=config.steps, writes=first) as log:
+            log.say(f"{args.config}: step {int(state.step)} of {config.steps}, on {devices()}")
+            try:
+                stop = run(config, mesh, state, feed, manager, about, log, args.stall)
+            except FloatingPointError as error:
+                return fail_together(1, error)
+            log.say(stop)
+    return 0
+
+
+def train_spips(config: SpipsConfig, args: argparse.Namespace) -> int:
+    """Trains the hybrid metric, which learns from people's scores instead of video and takes seconds."""
+    with extras.command("all"):
+        from pim_jax.training.spips import run as spips
+
+    if files.in_bucket(args.workdir):
+        return fail(2, "SPIPS takes seconds to train: give a --workdir on disk")
+    name = f"{Path(args.config).stem} of {args.workdir.name}"
+    try:
+        spips.run(config, name=name, workdir=args.workdir, data=args.data, commit=commit())
+    except (ImportError, OSError, ValueError) as error:
+        return fail(2, error)
+    return 0
+
+
+def run(config: Config, mesh, state, feed, manager, about: dict, log: logging.Log, stall: float) -> str:
+    """The loop. Returns why it ended, in words."""
+    done = saved = int(state.step)
+    incoming = feed(done)
+    good = copy(state)  # of the last step whose metrics were seen to be finite
+    pending, waited, since = [], 0.0, time.perf_counter()
+    with watch.caught_signals() as caught, watch.stalls(stall) as alive:
+        agreement = hosts.Agreement(step.make(config, mesh), mesh, wish=lambda: bool(caught))
+        while True:
+            finished = done == config.steps
+            stop = finished or agreement.stop()
+            save = done > saved and (stop or done % config.save_every == 0)
+            if pending and (save or stop or done % config.log_every == 0):
+                rows = [{name: float(value) for name, value in row.items()} for row in jax.device_get(pending)]
+                check_finite(rows, config, mesh, good, feed)
+                elapsed = time.perf_counter() - since
+                rates = {
+                    "pairs_per_second": len(rows) * config.batch / elapsed,
+                    "seconds_per_step": elapsed / len(rows),
+                    "waiting": waited / elapsed,
+                }
+                log.write(done, average(rows) | rates | watch.memory())
+                checkpoint.check_saving(manager)
+                good = copy(state)
+                pending, waited, since = [], 0.0, time.perf_counter()
+            if save:
+                checkpoint.save(manager, state, about | {"step": done})
+                log.keep()
+                saved = done
+            if stop:
+                checkpoint.wait(manager)
+                break
+            before = time.perf_counter()
+            batch = next(incoming)
+            waited += time.perf_counter() - before
+            state, metrics = agreement.step(state, batch)
+            pending.append(metrics)
+            done += 1
+            log.advance()
+            alive()
+    if finished:
+        return f"finished at step {done}"
+    reason = caught[0] if caught else "a signal to another process"
+    return f"stopped by {reason} at step {done} of {config.steps}, saved; run again to continue"
+
+
+def batches(config: Config, data: Path, sharding, start: int):
+    """The global batches of steps `start`, `start + 1`, ..., of which each process reads its own part."""
+    mine = pairs.pairs(
+        data,
+        batch=config.batch,
+        crop=config.patch,
+        seed=config.seed,
+        start=start,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+    )
+    return (jax.make_array_from_process_local_data(sharding, batch) for batch in mine)
+
+
+def check_finite(rows: list[dict], config: Config, mesh, good: step.State, feed) -> None:
+    """Raises FloatingPointError for the first step that is not finite, so that nothing is saved after it.
+
+    Args:
+      rows: metrics of the steps after `good`.
+      good: a state, to repeat these steps from: the state before the failing one is no longer there.
+    """
+    bad = next((i for i, row in enumerate(rows) if not all(map(math.isfinite, row.values()))), None)
+    if bad is None:
+        return
+    done = int(good.step)
+    values = ", ".join(f"{name} {value:.4g}" for name, value in rows[bad].items())
+    train_step = step.make(config, mesh)
+    *before, batch = itertools.islice(feed(done), bad + 1)
+    for earlier in before:
+        good, _ = train_step(good, earlier)
+    raise FloatingPointError(
+        f"step {done + bad + 1} is not finite ({values}); first not finite: {finite.first(config, mesh, good, batch)}; "
+        "the last checkpoint is from before it. Lower learning_rate, or look at the data"
+    )
+
+
+def copy(state: step.State) -> step.State:
+    return jax.tree.map(jnp.copy, state)
+
+
+def average(rows: list[dict]) -> dict[str, float]:
+    return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+
+def check_shared(workdir: Path) -> None:
+    """Raises ValueError if the processes do not see one folder: each would save a part of every checkpoint."""
+    if jax.process_count() == 1:
+        return
+    mark = workdir / "shared"
+    hosts.together(lambda: mark.write_text("by process 0") if jax.process_index() == 0 else None)
+
+    def look():
+        until = time.monotonic() + SHARED_WITHIN_SECONDS
+        while not mark.exists():
+            if time.monotonic() > until:
+                raise ValueError(f"{workdir} does not show what process 0 writes there; --workdir must be one for all")
+            time.sleep(0.1)
+
+    hosts.together(look)
+    if jax.process_index() == 0:
+        mark.unlink()
+
+
+def check_same(before: dict, now: dict, workdir: Path) -> None:
+    """Raises ValueError, which names what a stored run and this one do not share."""
+    old = configuration.to_json(configuration.from_json(Config, before["training"]))
+    new = now["training"]
+    fields = [f"{f}: {old.get(f)} there, {new[f]} here" for f in new if f not in FREE_FIELDS and old.get(f) != new[f]]
+    if before["data"] != now["data"]:
+        fields.append("the data")
+    if fields:
+        raise ValueError(f"{workdir} holds a run with other settings ({'; '.join(fields)}): choose another --workdir")
+
+
+def configure(args: argparse.Namespace) -> Config | SpipsConfig:
+    config = configuration.override(configuration.load(args.config, (Config, SpipsConfig)), args.overrides)
+    if isinstance(config, Config) and config.batch % jax.device_count():
+        raise ValueError(f"batch={config.batch} must be a multiple of the number of devices, {jax.device_count()}")
+    return config
+
+
+def bundled_data(workdir: Path) -> Path:
+    """Prepares the clip in the package: enough to see training run, far too little for a metric."""
+    if files.in_bucket(workdir):
+        raise ValueError("a run whose --workdir is in a bucket needs --data")
+    data = workdir / "data"
+    if jax.process_index() == 0 and not data.exists():
+        print("no --data: training on the bundled clip, one second of video")
+        with bundled.clip() as clip:
+            if status := prepare.main([str(clip), "--out", str(data)]):
+                raise ValueError(f"the bundled clip could not be prepared (status {status})")
+    return data
+
+
+def devices() -> str:
+    found = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    return found if jax.process_count() == 1 else f"{found} of {jax.process_count()} processes"
+
+
+def commit() -> str | None:
+    """The commit of the checkout that this is run from, marked when files differ from it; None without a checkout.
+
+    An installed package may lie within somebody else's repository, whose commit says nothing of this code.
+    """
+    checkout = Path(__file__).parents[1]
+    if not (checkout / ".git").exists():
+        return None
+    git = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    fields = ", ".join(field.name for field in dataclasses.fields(Config))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=f"fields: {fields}")
+    parser.add_argument("config", metavar="CONFIG", help="a file such as configs/pim5.py")
+    parser.add_argument(
+        "--workdir",
+        type=workdir,
+        required=True,
+        help="checkpoints and logs, in a folder or a bucket (gs://bucket/path); an existing one is resumed",
+    )
+    parser.add_argument(
+        "--data", type=on_disk, help="a folder that python -m pim_jax.prepare wrote; default: the bundled clip"
+    )
+    parser.add_argument(
+        "--stall",
+        type=float,
+        default=10,
+        metavar="MINUTES",
+        help="without a step, after which it prints where it is; 0: never",
+    )
+    several = parser.add_argument_group("several processes", "only where neither Slurm, Open MPI nor a TPU pod says so")
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0: a free port that all can reach")
+    several.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    several.add_argument("--process", type=int, metavar="I", help="which this is, from 0")
+    parser.add_argument("overrides", nargs="*", metavar="field=value", help="changes to the configuration: batch=16")
+    return parser.parse_intermixed_args(argv)
+
+
+def workdir(text: str):
+    try:
+        return files.place(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def on_disk(text: str) -> Path:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text} must be a folder on disk, as records are read at random: gcloud storage cp -r {text} ."
+        )
+    return Path(text)
+
+
+def fail(status: int, error) -> int:
+    print(f"train.py: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+def fail_together(status: int, error) -> int:
+    """Every process fails for the same reason, and one says it."""
+    return fail(status, error) if jax.process_index() == 0 else status
+
+
+def who() -> str:
+    return f"process {jax.process_index()}: " if jax.process_count() > 1 else ""
+
+
+def peers() -> str:
+    """What else may be the reason of an error: a save fails too when a process that takes part in it ends."""
+    if jax.process_count() == 1:
+        return ""
+    return (
+        " (Another process may have ended, and its last lines say why. Start all of them again: they continue from the "
+        "last checkpoint.)"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""`eval.py --benchmark`: one command from a folder of rated images to a table, a CSV file and a report."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import spearmanr
+
+import pim_jax
+from pim_jax import eval as command
+
+PHOTOGRAPHS = Path(pim_jax.__file__).parent / "assets" / "images" / "reference"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def rated(tmp_path):
+    """Two crops of photographs with five levels of noise each, and scores that fall with the level."""
+    folder = tmp_path / "rated"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    rows = []
+    for path in sorted(PHOTOGRAPHS.iterdir())[:2]:
+        with Image.open(path) as image:
+            crop = image.convert("RGB").crop((40, 40, 104, 104))
+        crop.save(folder / f"{path.stem}.png")
+        pixels = np.asarray(crop, float)
+        for level in range(1, 6):
+            noisy = np.clip(pixels + random.normal(0, 3 * level**2, pixels.shape), 0, 255).round().astype(np.uint8)
+            Image.fromarray(noisy).save(folder / f"{path.stem}_{level}.png")
+            rows.append([f"{path.stem}.png", f"{path.stem}_{level}.png", 10 - level, "noise"])
+    with open(folder / "scores.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["reference", "distorted", "score", "type"], *rows])
+    return folder
+
+
+def run(capsys, *arguments):
+    status = command.main([str(argument) for argument in arguments])
+    return status, *capsys.readouterr()
+
+
+def test_prints_the_agreement_of_every_metric(capsys, rated, tmp_path):
+    status, out, _ = run(
+        capsys,
+        *("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr,SSIM"),
+        *("--csv", tmp_path / "out" / "pairs.csv", "--report", tmp_path / "out" / "report.html"),
+    )
+    assert status == 0
+    with open(tmp_path / "out" / "pairs.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["distorted"] for row in rows[:2]] == [str(rated / name) for name in names(rated)[:2]]
+    for name in ("PSNR", "SSIM"):
+        wanted = -spearmanr([float(row[name]) for row in rows], [9, 8, 7, 6, 5] * 2).statistic
+        line = next(line for line in out.splitlines() if line.startswith(f"| {name} "))
+        assert f" {wanted:.3f} [" in line
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "PSNR" in report and "scores.csv" in report and report.count("<img") > 10
+
+
+def names(rated):
+    with open(rated / "scores.csv", newline="") as file:
+        return [row["distorted"] for row in csv.DictReader(file)]
+
+
+def test_pim_is_the_weights_of_ckpt_and_the_default(capsys, rated, monkeypatch):
+    loaded = []
+
+    def load(weights):
+        loaded.append(weights)
+        raise FileNotFoundError("enough")
+
+    monkeypatch.setattr("pim_jax.metrics.load", load)
+    for options, wanted in [([], "pim-1"), (["--ckpt", "mine"], "mine"), (["--metrics", "other"], "other")]:
+        assert run(capsys, "--benchmark", "iqa", "--data", rated / "scores.csv", *options)[0] == 2
+        assert loaded.pop() == wanted
+
+
+def test_a_second_run_only_reads_what_was_kept(capsys, rated, monkeypatch):
+    arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr")
+    first = run(capsys, *arguments)
+
+    def refuse(picture):
+        raise AssertionError(f"{picture} was read again")
+
+    monkeypatch.setattr("pim_jax.evaluation.pictures.read", refuse)
+    assert run(capsys, *arguments)[:2] == first[:2]
+
+
+def test_survives_an_unreadable_image_and_says_so(capsys, rated):
+    damaged = rated / names(rated)[3]
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    status, out, said = run(capsys, "--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr")
+    assert status == 1
+    assert "| PSNR | " in out
+    assert "1 could not be measured" in said and str(damaged) in said
+
+
+def test_a_metric_that_this_machine_lacks_is_skipped_with_the_reason(capsys, rated, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr,ssimulacra")
+    status, out, said = run(capsys, *arguments)
+    assert status == 1
+    assert "| PSNR | " in out and "SSIMULACRA" not in out
+    assert "ssimulacra is skipped" in said and "libjxl" in said
+
+
+def test_the_shift_of_references_is_a_column(capsys, rated):
+    arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr", "--shift", 0, 3)
+    _, out, _ = run(capsys, *arguments)
+    assert "SROCC, shift 3" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--benchmark", "iqa"], "needs --data"),
+        (["--benchmark", "iqa", "--data", "absent"], "absent does not exist"),
+        (["--benchmark", "bapps-2afc", "--data", "."], "2afc/val"),
+        (["--benchmark", "imagenet-c", "--data", ".", "--shift", "1"], "--shift is for"),
+        (["--benchmark", "bapps-jnd", "--data", ".", "--allow-missing"], "--allow-missing is for"),
+        (["a.png", "b.png", "--metrics", "psnr"], "go with --benchmark"),
+        (["--benchmark", "iqa", "--data", ".", "--maps", "m"], "--maps"),
+        (["only.png"], "give two images"),
+        ([], "give two images"),
+    ],
+)
+def test_wrong_arguments_are_one_message(capsys, tmp_path, monkeypatch, arguments, problem):
+    monkeypatch.chdir(tmp_path)
+    status, _, said = run(capsys, *arguments)
+    assert status == 2
+    assert problem in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("text", ["psnr,,ssim", "psnr,psnr"])
+def test_a_list_of_metrics_must_be_one(capsys, text):
+    with pytest.raises(SystemExit) as stopped:
+        command.main(["--benchmark", "iqa", "--data", ".", "--metrics", text])
+    assert stopped.value.code == 2
+    assert "separated by commas" in capsys.readouterr().err
+
+
+def test_results_never_replace_the_data(capsys, rated):
+    before = (rated / "scores.csv").read_bytes()
+    for data, option in [(rated / "scores.csv", "--csv"), (rated, "--report")]:
+        status, _, said = run(capsys, "--benchmark", "iqa", "--data", data, option, rated / "scores.csv")
+        assert status == 2
+        assert "overwritten" in said
+    assert (rated / "scores.csv").read_bytes() == before
+
+
+def test_a_bad_metric_is_refused_before_any_work(capsys, rated):
+    status, _, said = run(capsys, "--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr,nonsense")
+    assert status == 2
+    assert "nonsense" in said
