@@ -85,7 +85,7 @@ def test_encodes_every_picture_once(pairs, store):
 
 
 def test_measures_nothing_twice(pairs, store):
-    first, _ = measure({"PSNR": baselines.load("psnr")}, pairs, store)
+    first, _ = measure({"PSNR": Counting(baselines.load("psnr"))}, pairs, store)
     again, _ = measure({"other name": Counting(baselines.load("psnr"), stop_after=0)}, pairs, store)
     np.testing.assert_array_equal(first["PSNR"], again["other name"])
 
@@ -128,7 +128,7 @@ def test_a_size_that_one_metric_refuses_is_measured_with_the_others(tmp_path, sm
 
 
 def test_the_same_picture_under_another_name_is_known(folder, pairs, store, tmp_path):
-    first, _ = measure({"PSNR": baselines.load("psnr")}, pairs[:1], store)
+    first, _ = measure({"PSNR": Counting(baselines.load("psnr"))}, pairs[:1], store)
     (tmp_path / "copy.png").write_bytes(pairs[0].distorted.path.read_bytes())
     copy = Pair(pairs[0].reference, Picture(tmp_path / "copy.png"))
     again, _ = measure({"PSNR": Counting(baselines.load("psnr"), stop_after=0)}, [copy], store)
