@@ -19,7 +19,7 @@ from pim_jax.model.mixture import Mixture
 Params = dict
 
 
-class Pim(nnx.Module):
+class Networks(nnx.Module):
     """All networks; each band has its own encoders and, unless it is a layer of a classifier, its own frontend."""
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
@@ -122,7 +122,7 @@ def full(
     return [encoder[f"band{i}"](x, y) for i, (x, y) in enumerate(zip(features_x, features_y, strict=True))]
 
 
-def _bind(config: ModelConfig, params: Params) -> Pim:
+def _bind(config: ModelConfig, params: Params) -> Networks:
     return nnx.merge(_split(config)[0], params)
 
 
@@ -133,7 +133,7 @@ def _split(config: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
     def build():
         # Any key will do, and `nnx.Rngs` would count every key under the trace, which takes three times as long.
         key = jax.random.key(0)
-        return Pim(config, rngs=types.SimpleNamespace(params=lambda: key))
+        return Networks(config, rngs=types.SimpleNamespace(params=lambda: key))
 
     return nnx.split(nnx.eval_shape(build), nnx.Param)
 
