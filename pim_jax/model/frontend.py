@@ -8,7 +8,7 @@ from flax import nnx
 
 from pim_jax.model import classifiers
 from pim_jax.model.convolution import convolve
-from pim_jax.model.pyramid import Grid
+from pim_jax.model.receptive_field import ReceptiveField
 
 SUPPORT = 5
 _RADIUS = SUPPORT // 2
@@ -97,7 +97,7 @@ def whole(bands: list[jax.Array]) -> list[tuple[Span, Span]]:
     return [((0, band.shape[1]), (0, band.shape[2])) for band in bands]
 
 
-def centres(bands: list[jax.Array], grids: tuple[Grid, ...], size: int) -> list[tuple[Span, Span]]:
+def centres(bands: list[jax.Array], fields: tuple[ReceptiveField, ...], size: int) -> list[tuple[Span, Span]]:
     """Returns windows of `size` samples a side around the middle of the image, aligned across scales (paper, A.2).
 
     Sample `size // 2` of every window lies at one point of the image: the grid point of the coarsest band nearest the
@@ -105,10 +105,10 @@ def centres(bands: list[jax.Array], grids: tuple[Grid, ...], size: int) -> list[
 
     Args:
       bands: [N, h, w, C] each.
-      grids: where the samples of each band lie.
+      fields: of the samples of each band.
       size: samples a side.
     """
-    return [tuple(_centre(axis, bands, grids, i, size) for axis in (1, 2)) for i in range(len(bands))]
+    return [tuple(_centre(axis, bands, fields, i, size) for axis in (1, 2)) for i in range(len(bands))]
 
 
 def cut(bands: list[jax.Array], windows: list[tuple[Span, Span]]) -> list[jax.Array]:
@@ -116,11 +116,11 @@ def cut(bands: list[jax.Array], windows: list[tuple[Span, Span]]) -> list[jax.Ar
     return [band[:, slice(*rows), slice(*columns)] for band, (rows, columns) in zip(bands, windows, strict=True)]
 
 
-def _centre(axis: int, bands: list[jax.Array], grids: tuple[Grid, ...], band: int, size: int) -> Span:
-    coarsest = max(range(len(bands)), key=lambda i: grids[i].stride)
-    middle = grids[coarsest].stride * (bands[coarsest].shape[axis] // 2) + grids[coarsest].offset
+def _centre(axis: int, bands: list[jax.Array], fields: tuple[ReceptiveField, ...], band: int, size: int) -> Span:
+    coarsest = max(range(len(bands)), key=lambda i: fields[i].stride)
+    middle = fields[coarsest].stride * (bands[coarsest].shape[axis] // 2) + fields[coarsest].offset
     length = bands[band].shape[axis]
-    index = round((middle - grids[band].offset) / grids[band].stride)
+    index = round((middle - fields[band].offset) / fields[band].stride)
     start = min(max(index - size // 2, 0), max(length - size, 0))
     return start, min(start + size, length)
 
