@@ -31,7 +31,8 @@ import pytest
 from PIL import Image
 
 from pim_jax.data import images
-from pim_jax.data.shots import Unreadable, shots
+from pim_jax.data.frames import Unreadable
+from pim_jax.data.shots import shots
 
 SECONDS = 180  # for one file; a picture of the most pixels takes a few on an idle machine
 BATCH = 250  # files on disk at once
@@ -166,7 +167,7 @@ def write_weights(folder):
 
 def write_data(folder):
     """A training set of twelve pairs."""
-    from pim_jax.data import prepare
+    from pim_jax import prepare
 
     pixels = np.random.default_rng(0).integers(0, 256, (24, 16, 20, 3), dtype=np.uint8)
     (folder / "frames").mkdir()
@@ -256,7 +257,7 @@ def read_picture(path):
 def read_video(path):
     for shot in shots(path, "name", length=4, heights=(16, 20), seed=0):
         assert shot.frames.ndim == 4 and shot.frames.dtype == np.uint8
-        assert json.loads(json.dumps([shot.start, shot.fps, shot.original_size], allow_nan=False))
+        assert json.loads(json.dumps([shot.times, shot.fps, shot.original_size], allow_nan=False))
 
 
 def read_archive(path):
