@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pim_jax.data.sources import BadArguments, find_sources, numbered_frames
@@ -110,3 +111,18 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
 def test_the_name_of_a_source_is_that_of_its_bytes(tmp_path):
     touch(tmp_path / "in", b"caf\xe9.mp4", "\u6620\u753b.mp4")
     assert list(find_sources([tmp_path / "in"]).paths) == ["in/caf\udce9.mp4", "in/\u6620\u753b.mp4"]
+
+
+def test_no_name_of_a_file_stops_the_search(tmp_path):
+    rng = np.random.default_rng(0)
+    characters = np.array(
+        [b"0", b"1", b"2", b"3", b"a", b"A", b".", b"_", b"~$", b" ", b"\n", b"\xe9", b"\xe6\x98\xa0"]
+    )
+    suffixes = np.array([b".png", b".PNG", b".jpg", b".mp4"])
+    for number in range(100):
+        names = [b"".join(rng.choice(characters, rng.integers(1, 4))) + rng.choice(suffixes) for _ in range(12)]
+        touch(tmp_path / str(number), *names)
+    found = find_sources([tmp_path])
+    videos = [path for path in found.paths.values() if path.is_file()]
+    assert len(videos) > 100 and len(found.paths) - len(videos) > 5 and len(found.refused) > 5
+    assert all(path.suffix == ".mp4" for path in videos)
