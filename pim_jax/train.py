@@ -25,8 +25,8 @@ with extras.command("train"):
     import jax
     import jax.numpy as jnp
 
-    from pim_jax import configuration, files
-    from pim_jax.data import bundled, pairs, prepare
+    from pim_jax import configuration, files, prepare
+    from pim_jax.data import bundled, pairs
     from pim_jax.training import checkpoint, finite, hosts, step, watch
     from pim_jax.training import log as logging
     from pim_jax.training.config import Config
