@@ -4,14 +4,13 @@ HDR pictures (PQ and HLG) say so in no other way. Read as sRGB, they would be pa
 would mean nothing.
 """
 
-from collections.abc import Iterator
+from pim_jax.data import boxes
 
 UNSPECIFIED = 2
 _PQ, _HLG = 16, 18
 # BT.709 and BT.601 curves are shown as sRGB is. The primaries of BT.601 differ by less than screens do.
 _TRANSFERS = {1, UNSPECIFIED, 6, 13, 14, 15}
 _PRIMARIES = {1, UNSPECIFIED, 5, 6}
-_BOXES = {b"meta": 4, b"iprp": 0, b"ipco": 0}  # the way to an AVIF file's colours; bytes before their contents
 
 
 def check_srgb(primaries: int, transfer: int) -> None:
@@ -33,30 +32,30 @@ def check_srgb(primaries: int, transfer: int) -> None:
         )
 
 
+def check_profile(icc: bytes) -> None:
+    """Checks that a colour profile does not say, in code points, that it is for HDR pictures.
+
+    Args:
+      icc: the profile; it may be damaged.
+
+    Raises:
+      ValueError: it is for HDR pictures.
+    """
+    for entry in range(132, min(len(icc), 132 + 12 * int.from_bytes(icc[128:132], "big")), 12):
+        position = int.from_bytes(icc[entry + 4 : entry + 8], "big") + 8  # behind the tag's name and zeros
+        if icc[entry : entry + 4] == b"cicp" and position + 2 <= len(icc):
+            check_srgb(UNSPECIFIED, icc[position + 1] if icc[position + 1] in (_PQ, _HLG) else UNSPECIFIED)
+
+
 def in_avif(content: bytes) -> list[tuple[int, int]]:
     """The primaries and transfer characteristics that the boxes of an AVIF file give, of all pictures in it.
 
     Args:
       content: of the file; it may be damaged.
     """
+    colours = boxes.inside(content, b"meta", b"iprp", b"ipco", b"colr")
     return [
         (int.from_bytes(box[4:6], "big"), int.from_bytes(box[6:8], "big"))
-        for name, box in _boxes(content)
-        if name == b"colr" and box[:4] == b"nclx" and len(box) >= 8
+        for box in colours
+        if box.startswith(b"nclx") and len(box) >= 8
     ]
-
-
-def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    start = 0
-    while start + 8 <= len(content):
-        size, name, header = int.from_bytes(content[start : start + 4], "big"), content[start + 4 : start + 8], 8
-        if size == 1:
-            size, header = int.from_bytes(content[start + 8 : start + 16], "big"), 16
-        end = start + size if size else len(content)
-        if end < start + header:
-            return
-        box = content[start + header : end]
-        yield name, box
-        if name in _BOXES:
-            yield from _boxes(box[_BOXES[name] :])
-        start = end

@@ -5,13 +5,13 @@ One rule per kind of file, so that a score never depends on how a picture happen
 * grey, palette and bilevel pictures become three channels;
 * an alpha channel that hides nothing changes nothing; where it does hide, the picture is laid over mid-grey, against
   which neither black nor white content disappears (colours under transparent pixels are never compared);
-* an alpha channel that the file says is none is left out, and so is one of BMP, TGA or TIFF that was never filled (0
-  everywhere, though the format leaves it open what that means);
-* 16 bits per channel are kept in PNG, TIFF and PPM/PGM files; JPEG 2000 colour and AVIF are read at 8;
+* a fourth channel that the file does not call alpha is left out, and so is one in BMP, TGA or TIFF that is 0
+  everywhere, because many programs never fill it;
+* 16 bits per channel are kept in PNG, TIFF and PPM/PGM files; JPEG 2000 colour, SGI and AVIF are read at 8;
 * an embedded colour profile other than sRGB is converted to sRGB (at 8 bits), and pictures without one are sRGB;
-* the EXIF orientation is applied;
-* HDR pictures (PQ or HLG, in PNG and AVIF) are refused, because distances are defined on sRGB. Of a JPEG with a gain
-  map, the SDR picture is read, which is what its maker meant for sRGB screens;
+* the EXIF orientation is applied (in PNG, that of EXIF and not of XMP);
+* HDR pictures (PQ or HLG, as PNG, AVIF and profiles say in code points) are refused, because distances are defined on
+  sRGB; of a JPEG with a gain map, the SDR picture is read, which its maker meant for sRGB screens;
 * what has no single meaning is refused: animations, CMYK without a profile, signed and floating-point pixels.
 
 A file may come from anyone: only `FORMATS` are tried, at most `MAX_PIXELS` are decoded, and a file that contradicts
@@ -22,6 +22,7 @@ import enum
 import functools
 import io
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ import av
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from pim_jax.data import cicp, kinds, png, tiff
+from pim_jax.data import boxes, cicp, kinds, png, tiff
 
 BACKGROUND = 0.5  # what shows through transparent pixels, in sRGB
 
@@ -245,7 +246,8 @@ def _read(file: BinaryIO) -> np.ndarray:
     else:
         with _opened(file) as image:
             decode = _decode_deep if _is_deep(image) else _decode  # before anything makes Pillow decode it
-            size, icc = _upright_size(image), image.info.get("icc_profile")
+            size = layout.upright_size if layout else _upright_size(image)
+            icc = image.info.get("icc_profile")
             colour, alpha = decode(file, image)
             if colour.shape[:2] != size:
                 raise ValueError("its header and its pixels do not have the same size")
@@ -298,6 +300,8 @@ def _kind_of_alpha(file: BinaryIO, image: Image.Image) -> _Alpha:
         return _Alpha.STRAIGHT if masked else _Alpha.NONE
     if image.format == "TGA":
         return _kind_of_tga_alpha(file)
+    if image.format == "JPEG2000":
+        return _kind_of_jp2_alpha(file, len(image.getbands()) - 1)
     return _Alpha.STRAIGHT
 
 
@@ -312,6 +316,18 @@ def _kind_of_tga_alpha(file: BinaryIO) -> _Alpha:
         return _Alpha.STRAIGHT
     file.seek(position + 494)
     return {b"\3": _Alpha.STRAIGHT, b"\4": _Alpha.PREMULTIPLIED}.get(file.read(1), _Alpha.NONE)
+
+
+def _kind_of_jp2_alpha(file: BinaryIO, channel: int) -> _Alpha:
+    file.seek(0)
+    content = file.read()
+    if not any(True for _ in boxes.inside(content, b"jp2h")):  # a bare codestream, in which no channel has a meaning
+        return _Alpha.STRAIGHT
+    for definitions in boxes.inside(content, b"jp2h", b"cdef"):
+        for number, kind, _ in struct.iter_unpack(">3H", definitions[2 : 2 + len(definitions[2:]) // 6 * 6]):
+            if number == channel:
+                return {1: _Alpha.STRAIGHT, 2: _Alpha.PREMULTIPLIED}.get(kind, _Alpha.NONE)
+    return _Alpha.NONE
 
 
 def _decode_deep(file: BinaryIO, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
@@ -341,6 +357,8 @@ def _first_frame(content: bytes) -> av.VideoFrame:
 
 def _to_srgb(colour: np.ndarray, icc: bytes | None) -> np.ndarray:
     """Colour [H, W, C] under its embedded profile to sRGB; unchanged where there is no profile, or sRGB's own."""
+    if icc:
+        cicp.check_profile(icc)
     mode, transform = _transform(icc) if icc else ("RGB", None)
     if colour.shape[-1] == 1 and mode == "RGB":  # grey values under an RGB profile (common) are neutral colours
         colour = np.repeat(colour, 3, axis=-1)
