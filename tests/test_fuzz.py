@@ -328,7 +328,7 @@ def read_data(path):
     from pim_jax.data import pairs
 
     with _with_one_damaged(write_data, path) as folder:
-        pairs.check(folder, crop=16)
+        pairs.verified_hash(folder, crop=16)
         batches = pairs.pairs(folder, batch=4, crop=16)
         assert all(next(batches).shape == (2, 4, 16, 16, 3) for _ in range(3))
 
