@@ -42,7 +42,7 @@ EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x800000
 
 def picture_seeds():
     """Small pictures in every format that is read, and most of their variants."""
-    from test_images import ADOBE_RGB, deep_png, deep_tiff, icc_profile
+    from test_images import ADOBE_RGB, icc_profile
 
     rng = np.random.default_rng(0)
     smooth = np.linspace(0, 200, 24 * 36 * 3).reshape(24, 36, 3) + rng.integers(0, 50, (24, 36, 3))
@@ -65,7 +65,7 @@ def picture_seeds():
         "BMP": [({}, mode) for mode in ("1", "L", "P", "RGB", "RGBA")],
         "DIB": [({}, "RGB")],
         "PPM": [({}, mode) for mode in ("1", "L", "RGB")],
-        "JPEG2000": [({}, "L"), ({}, "RGB"), ({"no_jp2": True}, "RGB")],
+        "JPEG2000": [({}, "L"), ({}, "RGB"), ({}, "RGBA"), ({"no_jp2": True}, "RGB")],
         "QOI": [({}, "RGB")],
         "SGI": [({}, "L"), ({}, "RGB")],
         "TGA": [({}, "RGB"), ({"compression": "tga_rle"}, "RGBA"), ({}, "P")],
@@ -81,12 +81,40 @@ def picture_seeds():
             seeds.append(file.getvalue())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "deep"
-        for write, pixels in [(deep_png, deep[..., :n]) for n in (1, 2, 3, 4)] + [(deep_tiff, deep[..., :3])]:
-            write(path, pixels)
+        for write in _writers(deep, np.asarray(transparent)):
+            write(path)
             seeds.append(path.read_bytes())
     seeds.append(b"P6\n36 24\n1023\n" + (deep[..., :3] % 1024).astype(">u2").tobytes())
     seeds.append(b"P3\n2 2\n255\n" + b"255 0 7 " * 4)
     return seeds
+
+
+def _writers(deep, transparent):
+    """Functions that write what Pillow does not: 16 bits, layouts of TIFF, alpha that a header declares, long texts."""
+    from test_images import bmp, chunk, deep_png, tga
+    from test_png import TEXT
+    from test_tiff import BLACK_IS_0, PALETTE, RGB, write_tiff
+
+    palette = list(range(0, 768 * 80, 80))
+    tiffs = [
+        ((deep[..., :3], 16, RGB), {"order": ">"}),
+        ((deep[..., :3], 16, RGB), {"tile": (16, 16), "compression": "tiff_lzw", "predictor": 2}),
+        ((deep[..., :3], 16, RGB), {"planar": True, "compression": "tiff_adobe_deflate", "tags": {274: [6]}}),
+        ((deep, 16, RGB), {"planar": True, "tile": (16, 32), "order": ">", "tags": {338: [1]}}),
+        ((deep >> 8, 8, RGB), {"compression": "packbits", "tags": {338: [2]}}),
+        ((deep[..., :2], 16, BLACK_IS_0), {"big": True, "compression": "zstd", "tags": {338: [1], 274: [5]}}),
+        ((deep[..., :1] >> 4, 12, BLACK_IS_0), {"compression": "lzma"}),
+        ((deep[..., :1] >> 12, 4, BLACK_IS_0), {"big": True, "order": ">"}),
+        ((deep[..., :1] >> 8, 8, PALETTE), {"tile": (16, 16), "tags": {320: palette}}),
+    ]
+    texts = [TEXT["packed text"], TEXT["packed XMP"], TEXT["old EXIF"], chunk(b"cICP", bytes([1, 13, 0, 1]))]
+    return [
+        *(functools.partial(deep_png, pixels=deep[..., :channels]) for channels in (1, 2, 3, 4)),
+        lambda path: deep_png(path, deep[..., :3], *texts),
+        *(lambda path, args=args, options=options: write_tiff(path, *args, **options) for args, options in tiffs),
+        lambda path: bmp(path, transparent, (0xFF0000, 0xFF00, 0xFF, 0xFF000000), 124),
+        lambda path: tga(path, transparent, 8, attributes=4),
+    ]
 
 
 def video_seeds():

@@ -274,7 +274,9 @@ def _decode(file: BinaryIO, image: Image.Image) -> tuple[np.ndarray, np.ndarray 
     if image.mode != "CMYK":
         image = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
     colour = _fractions(image)
-    if format in _OFTEN_UNFILLED and alpha is not None and not alpha.any():
+    if kind is _Alpha.ONE_BIT and alpha.min() < alpha.max():
+        raise ValueError("it has one bit of alpha, which programs read either way round; save it with 24 or 32 bits")
+    if kind is _Alpha.ONE_BIT or (format in _OFTEN_UNFILLED and alpha is not None and not alpha.any()):
         alpha = None
     if kind is _Alpha.PREMULTIPLIED:
         colour = tiff.divided(colour, alpha)
@@ -286,7 +288,7 @@ def _fractions(image: Image.Image) -> np.ndarray:
 
 
 class _Alpha(enum.Enum):
-    NONE, STRAIGHT, PREMULTIPLIED = range(3)
+    NONE, STRAIGHT, PREMULTIPLIED, ONE_BIT = range(4)
 
 
 def _kind_of_alpha(file: BinaryIO, image: Image.Image) -> _Alpha:
@@ -306,9 +308,12 @@ def _kind_of_alpha(file: BinaryIO, image: Image.Image) -> _Alpha:
 
 
 def _kind_of_tga_alpha(file: BinaryIO) -> _Alpha:
-    file.seek(17)
-    if not file.read(1)[0] & 15:  # bits of alpha per pixel
+    file.seek(16)
+    bits_per_pixel, flags = file.read(2)
+    if not flags & 15:  # bits of alpha per pixel
         return _Alpha.NONE
+    if bits_per_pixel == 16 and flags & 15 == 1:
+        return _Alpha.ONE_BIT
     file.seek(-26, os.SEEK_END)
     footer = file.read(26)
     position = int.from_bytes(footer[:4], "little")
