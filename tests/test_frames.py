@@ -236,26 +236,25 @@ def test_video_of_the_usual_transfer_functions_is_read(tmp_path, transfer):
     assert len(pixels(encode(tmp_path / "a.mp4", panning(2, seed=20), transfer=transfer))) == 2
 
 
+@pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(
     ("matrix", "tag", "height"), [("ITU601", 6, 128), ("ITU709", 1, 128), ("ITU601", 2, 128), ("ITU709", 2, 720)]
 )
-def test_colours_are_those_that_were_encoded(tmp_path, matrix, tag, height):
+def test_colours_are_those_that_were_encoded(tmp_path, matrix, tag, height, interlaced):
     """BT.601 and BT.709, tagged; and untagged (2), which means BT.601 for small pictures and BT.709 for HD."""
     colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[200, 120, 30], [40, 90, 200], [128, 128, 128]]])
     block = height // 2
     bars = np.repeat(np.repeat(colours.astype(np.uint8), block, axis=0), block, axis=1)
+    encoded = av.VideoFrame.from_ndarray(bars, format="rgb24").reformat(format="yuv420p", dst_colorspace=matrix)
+    encoded.colorspace = tag
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"crf": "5", "preset": "ultrafast"})
-        stream.height, stream.width, stream.pix_fmt = *bars.shape[:2], "yuv420p"
-        stream.codec_context.colorspace = tag
-        for shift in range(3):  # something must move
-            frame = av.VideoFrame.from_ndarray(np.roll(bars, 4 * shift, axis=1), format="rgb24")
-            frame = frame.reformat(format="yuv420p", dst_colorspace=matrix)
-            frame.colorspace = tag
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    frame = pixels(tmp_path / "a.mp4")[0]
-    np.testing.assert_allclose(frame[block // 2 :: block, block // 2 :: block].astype(int), colours, atol=3)
+        options = {"crf": "5", "x264-params": f"tff={int(interlaced)}"}
+        stream = add_stream(container, bars[None], colorspace=tag, **options)
+        add_frames(container, stream, [encoded])
+    [frame] = frames(tmp_path / "a.mp4")
+    assert bool(frame.notes) == interlaced
+    centres = np.asarray(frame.image)[block // 2 :: block, block // 2 :: block]
+    np.testing.assert_allclose(centres.astype(int), colours, atol=3)
 
 
 def test_a_playlist_is_not_followed_to_other_files(tmp_path):
@@ -263,6 +262,30 @@ def test_a_playlist_is_not_followed_to_other_files(tmp_path):
     (tmp_path / "a.mp4").write_text("ffconcat version 1.0\nfile b.mp4\n")
     with pytest.raises(Unreadable, match="playlists"):
         pixels(tmp_path / "a.mp4")
+
+
+def replace(path, old, new):
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_the_encoding_of_titles_does_not_matter(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "TITLE"
+        stream = add_stream(container, still(2))
+        add_frames(container, stream, still(2))
+    replace(path, b"TITLE", "caf\u00e9".encode("latin-1") + b"!")
+    assert len(pixels(path)) == 2
+
+
+def test_a_video_without_a_decoder_is_refused_with_what_to_do(tmp_path):
+    path = encode(tmp_path / "a.mkv", panning(2, seed=20))
+    replace(path, b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ")
+    with pytest.raises(Unreadable, match="no decoder for its video: encode it again"):
+        pixels(path)
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
