@@ -245,7 +245,7 @@ def check_precision(precision: str) -> None:
 def _embed(pim: Metric, x):
     with jax.default_matmul_precision(pim.precision):
         features = networks.features(pim.config, pim.params, inputs.batch(x).astype(jnp.float32))
-        return tuple(networks.marginal(pim.config, pim.params, features))
+        return tuple(networks.embed(pim.config, pim.params, features))
 
 
 def _noise_keys(pim, key, sizes) -> list[jax.Array | None]:

@@ -60,8 +60,8 @@ class Format(NamedTuple):
 
 
 def _pim_shapes(model: ModelConfig) -> pim.Params:
-    # Before anything is built of them, however many scales and layers a file claims.
-    layers = (model.scales * model.orientations + 2) * (len(model.widths) + 4 * model.layers)
+    # Before anything is built of them, however many scales, members and layers a file claims.
+    layers = model.members * model.multiscale.count * (len(model.widths) + 4 * model.layers)
     if layers > MAX_LAYERS:
         raise ValueError(f"their networks have about {layers:,} layers; at most {MAX_LAYERS:,} are read")
     return pim.shapes(model)
