@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from pim_jax.model import encoders, frontend
+from pim_jax.model import encoders, frontend, normalisation
 from pim_jax.model.config import ModelConfig
+from pim_jax.model.folding import Folded
 from pim_jax.model.mixture import Mixture
 
 Params = dict
@@ -26,7 +27,8 @@ class Networks(nnx.Module):
         shape = dict(dimensions=config.dimensions, layers=config.layers, head=config.head, rngs=rngs)
         channels = {f"band{i}": width for i, width in enumerate(config.channels)}
         if config.network == "cnn":
-            self.frontend = frontend.Frontend(len(channels), config.widths, rngs=rngs)
+            options = dict(support=config.support, skip_connections=config.skip_connections, rngs=rngs)
+            self.frontend = frontend.Frontend(config.inputs, config.widths, **options)
         else:
             self.frontend = frontend.Classifier(config.network, config.hidden, rngs=rngs)
         self.marginal = nnx.Dict(
@@ -89,13 +91,15 @@ def features(config: ModelConfig, params: Params, image: jax.Array, *, centre: i
     return _bind(config, params).frontend(found, windows)
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def bands(config: ModelConfig, image: jax.Array) -> list[jax.Array]:
-    """The pyramid of [N, H, W, 3], coarse to fine; see `pim_jax.model.pyramid`.
+    """The folded pyramid of [N, H, W, 3], coarse to fine, once for every member; see `pim_jax.model.pyramid`."""
+    return _bands(config.multiscale, image) * config.members
 
-    Jitted, so that its hundreds of operations are traced once for each shape, however often a program has them.
-    """
-    return config.multiscale.bands(image)
+
+@functools.partial(jax.jit, static_argnums=0)
+def _bands(multiscale: Folded, image: jax.Array) -> list[jax.Array]:
+    """Jitted, so that its hundreds of operations are traced once for each shape, however often a program has them."""
+    return multiscale.bands(image)
 
 
 def frontend_of(config: ModelConfig, params: Params, bands: list[jax.Array]) -> list[jax.Array]:
@@ -109,9 +113,26 @@ def centres(config: ModelConfig, bands: list[jax.Array], size: int):
 
 
 def marginal(config: ModelConfig, params: Params, features: list[jax.Array]) -> list[Mixture]:
-    """q(z|x): a mixture per band and position, from the features of x."""
+    """q(z|x): a mixture per band and position, from the features of x, before it is normalised."""
     encoder = _bind(config, params).marginal
     return [encoder[f"band{i}"](f) for i, f in enumerate(features)]
+
+
+def embed(config: ModelConfig, params: Params, features: list[jax.Array]) -> list[Mixture]:
+    """q(z|x) as the metric compares it: normalised, where the configuration says so.
+
+    Args:
+      features: [N, h, w, channels] per band, of whole bands, or of windows whose outermost samples are not used:
+        z depends on `normalisation.RADIUS` samples to each side.
+    """
+    return normalise(config, marginal(config, params, features))
+
+
+def normalise(config: ModelConfig, mixtures: list[Mixture]) -> list[Mixture]:
+    """Normalises z of whole bands, [N, h, w, K, dimensions], or leaves it as it is; see `embed`."""
+    if not config.normalisation:
+        return mixtures
+    return [normalisation.normalise(mixture, config.normalisation) for mixture in mixtures]
 
 
 def full(
