@@ -32,7 +32,7 @@ from PIL import Image
 
 from pim_jax.data import images
 from pim_jax.data.frames import Unreadable
-from pim_jax.data.shots import shots
+from pim_jax.data.shots import pair_up, shots
 
 SECONDS = 180  # for one file; a picture of the most pixels takes a few on an idle machine
 BATCH = 250  # files on disk at once
@@ -102,7 +102,40 @@ def video_seeds():
     }  # fmt: skip
     encoders = {codec for _, codec in kinds if _can_encode(codec)}
     assert len(encoders) > 10
-    return [_encode(*kind, **options) for kind, options in kinds.items() if kind[1] in encoders]
+    plain = [_encode(*kind, **options) for kind, options in kinds.items() if kind[1] in encoders]
+    return plain + list(_unusual_videos())
+
+
+def _unusual_videos():
+    """What takes a way of its own through `frames`: stamps of its own, mirrored, interlaced, out of order, a cover."""
+    from videos import add_frames, add_stream, panning
+
+    frames = panning(10, seed=0, size=(48, 64))
+    pauses = np.cumsum([0, *[1 / 30, 1 / 60, 1 / 60, 2] * 3][:10])
+    kinds = [
+        ("matroska", {"exact": True}, pauses),
+        ("mp4", {"exact": True}, pauses),
+        ("mp4", {"matrix": [-65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30]}, None),
+        ("mov", {"matrix": [0, 65536, 0, 65536, 0, 0, 0, 0, 1 << 30]}, None),
+        ("mpegts", {"x264-params": "tff=1"}, None),
+        ("mpeg", {"codec": "mpeg2video", "flags": "+ildct+ilme"}, None),
+        ("avi", {"preset": "medium"}, None),
+        ("h264", {}, None),
+        ("mp4", {"fps": 120}, None),
+    ]
+    for container, options, times in kinds:
+        file = io.BytesIO()
+        with av.open(file, "w", format=container) as output:
+            add_frames(output, add_stream(output, frames, **options), frames, times=times)
+        yield file.getvalue()
+    for container, disposition in (("matroska", 0), ("mp4", av.stream.Disposition.attached_pic)):
+        file = io.BytesIO()
+        with av.open(file, "w", format=container) as output:
+            streams = [add_stream(output, frames, codec="mjpeg"), *(add_stream(output, frames) for _ in range(2))]
+            streams[0].disposition = av.stream.Disposition(disposition)
+            for stream, content in zip(streams, (frames[:1], frames, frames), strict=True):
+                add_frames(output, stream, content)
+        yield file.getvalue()
 
 
 def _can_encode(codec):
@@ -258,6 +291,8 @@ def read_video(path):
     for shot in shots(path, "name", length=4, heights=(16, 20), seed=0):
         assert shot.frames.ndim == 4 and shot.frames.dtype == np.uint8
         assert json.loads(json.dumps([shot.times, shot.fps, shot.original_size], allow_nan=False))
+        firsts, dropped = pair_up(shot.times)
+        assert len(firsts) + dropped < len(shot.times) == len(shot.frames)
 
 
 def read_archive(path):

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pim_jax.data.sources import BadArguments, find_sources, numbered_frames
@@ -110,3 +111,18 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
 def test_the_name_of_a_source_is_that_of_its_bytes(tmp_path):
     touch(tmp_path / "in", b"caf\xe9.mp4", "\u6620\u753b.mp4")
     assert list(find_sources([tmp_path / "in"]).paths) == ["in/caf\udce9.mp4", "in/\u6620\u753b.mp4"]
+
+
+def test_no_name_of_a_file_stops_the_search(tmp_path):
+    rng = np.random.default_rng(0)
+    words = np.array([b"", b"", b"a", b"A", b".", b"_", b"~$", b" ", b"\n", b"\xe9", b"\xe6\x98\xa0"])
+    numbers = np.array([b"", b"1", b"01", b"2", b"3", b"-4", b"10", b"\xc2\xb2", b"\xef\xbc\x95", b"9" * 200])
+    suffixes = np.array([b".png", b".png", b".PNG", b".mp4"])
+    for folder in range(100):
+        prefixes = rng.choice(words, 2)
+        names = [rng.choice(prefixes) + rng.choice(numbers) + rng.choice(suffixes) for _ in range(rng.integers(2, 9))]
+        touch(tmp_path / str(folder), *names)
+    found = find_sources([tmp_path])
+    videos = [path for path in found.paths.values() if path.is_file()]
+    assert len(videos) > 50 and len(found.paths) - len(videos) > 5 and len(found.refused) > 5
+    assert all(path.suffix == ".mp4" for path in videos)

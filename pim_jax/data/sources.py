@@ -60,7 +60,7 @@ def find_sources(inputs: Iterable[Path]) -> Sources:
     """
     found, refused = {}, {}
     for given in (Path(os.path.abspath(given)) for given in inputs):
-        if not given.exists():
+        if not os.path.exists(given):  # which a name that is too long does not either
             raise BadArguments(f"{given} does not exist.")
         paths, problems = _search(given) if given.is_dir() else ([given], {})
         if not paths:
