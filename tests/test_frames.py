@@ -265,6 +265,30 @@ def test_a_playlist_is_not_followed_to_other_files(tmp_path):
         pixels(tmp_path / "a.mp4")
 
 
+def replace(path, old, new):
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_the_encoding_of_titles_does_not_matter(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "TITLE"
+        stream = add_stream(container, still(2))
+        add_frames(container, stream, still(2))
+    replace(path, b"TITLE", "caf\u00e9".encode("latin-1") + b"!")
+    assert len(pixels(path)) == 2
+
+
+def test_a_video_without_a_decoder_is_refused_with_what_to_do(tmp_path):
+    path = encode(tmp_path / "a.mkv", panning(2, seed=20))
+    replace(path, b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ")
+    with pytest.raises(Unreadable, match="no decoder for its video: encode it again"):
+        pixels(path)
+
+
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     with socket.socket(socket.AF_UNIX) as server:

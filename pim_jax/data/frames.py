@@ -106,7 +106,8 @@ def _open(path: Path) -> av.container.InputContainer:
         raise Unreadable("it is not a file")
     try:
         # With its protocol: without, FFmpeg would take a name such as "concat:a" for one.
-        return av.open(f"file:{path}", options={"format_whitelist": _DEMUXERS})
+        # Titles and other metadata, which nobody needs here, may be in any encoding.
+        return av.open(f"file:{path}", options={"format_whitelist": _DEMUXERS}, metadata_errors="ignore")
     except av.error.ArgumentError as error:
         raise Unreadable("it is in no format of videos that is read; playlists are none") from error
 
@@ -114,6 +115,9 @@ def _open(path: Path) -> av.container.InputContainer:
 def _film(path: Path, container: av.container.InputContainer) -> tuple[av.VideoStream, tuple[str, ...]]:
     """The stream to read, as `frames` says, and a note if there was a choice."""
     streams = [stream for stream in container.streams.video if not stream.disposition & _STILL]
+    if streams and not any(stream.codec_context for stream in streams):
+        raise Unreadable("there is no decoder for its video: encode it again, for instance as H.264")
+    streams = [stream for stream in streams if stream.codec_context]
     if len(streams) > 1:  # a cover may not be marked as one, but has one frame
         with _open(path) as peeked:
             packets = islice(peeked.demux([peeked.streams[stream.index] for stream in streams]), _PEEKED_PACKETS)
