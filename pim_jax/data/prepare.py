@@ -8,7 +8,8 @@ its bytes depend on the inputs and the settings but not on the number of workers
 `DIR` holds the records (see `records`) and
   manifest.jsonl   one line per shot: where it comes from, its size, and which records are its pairs. Its frames follow
                    each other at `fps` from `start` on (frames between them may be left out); where they do not, `fps`
-                   is null and `times` has the time of every frame, in seconds
+                   is null and `times` has the time of every frame, in seconds. `notes`, if there are any, say what
+                   was done with the source that its user may not expect
   settings.json    the settings, and the hash of the data that a training run records
   skipped.jsonl    one line per source that gave no pair or broke off, with the reason
 """
