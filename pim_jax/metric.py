@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from pim_jax import inputs, provenance, stored
+from pim_jax import batched, inputs, provenance, stored
 from pim_jax.model import area, mixture, regions
 from pim_jax.model import pim as networks
 from pim_jax.model.convolution import PRECISIONS
@@ -231,6 +231,7 @@ def _make(config, params, name, digest, commit, precision) -> Pim:
     return Pim(jax.tree.map(jnp.asarray, params), config, name, digest[:12], commit, precision)
 
 
+@batched.of_images
 @jax.jit
 def _embed(pim: Pim, x):
     with jax.default_matmul_precision(pim.precision):
@@ -296,6 +297,7 @@ def _region_maps(pim, x, y, key, num_samples, of_region):
     return plan, jax.lax.map(jax.checkpoint(region), regions.indices(plan))
 
 
+@batched.of_embeddings
 @jax.jit(static_argnames="num_samples")
 def _between(pim, z_x, z_y, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
@@ -304,6 +306,7 @@ def _between(pim, z_x, z_y, key, num_samples):
         return sum(m.mean((1, 2)) for m in maps) / len(maps)
 
 
+@batched.of_images
 @jax.jit(static_argnames="num_samples")
 def _distance(pim, x, y, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
@@ -312,6 +315,7 @@ def _distance(pim, x, y, key, num_samples):
         return sum(total.sum(0) / size for total, size in zip(sums, sizes, strict=True)) / len(sums)
 
 
+@batched.of_images
 @jax.jit(static_argnames="num_samples")
 def _distance_map(pim, x, y, key, num_samples):
     with jax.default_matmul_precision(pim.precision):

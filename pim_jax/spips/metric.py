@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pim_jax import inputs, provenance, stored
+from pim_jax import batched, inputs, provenance, stored
 from pim_jax.metric import check_precision
 from pim_jax.spips import parts, score
 from pim_jax.spips.config import SpipsModel
@@ -208,24 +208,28 @@ def _both(spips, x, y):
     return inputs.both(lambda image: _embeddings(spips, image), x, y)
 
 
+@batched.of_images
 @jax.jit
 def _embed(spips, x):
     with jax.default_matmul_precision(spips.precision):
         return _embeddings(spips, inputs.batch(x).astype(jnp.float32))
 
 
+@batched.of_embeddings
 @jax.jit
 def _between(spips, z_x, z_y):
     with jax.default_matmul_precision(spips.precision):
         return score.distance(spips.params, _features(_maps(spips, z_x, z_y)))
 
 
+@batched.of_images
 @jax.jit
 def _distance(spips, x, y):
     with jax.default_matmul_precision(spips.precision):
         return score.distance(spips.params, _features(_maps(spips, *_both(spips, x, y))))
 
 
+@batched.of_images
 @jax.jit
 def _distance_map(spips, x, y):
     with jax.default_matmul_precision(spips.precision):
