@@ -11,7 +11,7 @@ from pim_jax import batched, inputs
 PIXELS_PER_BATCH = 2**18
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Baseline:
     """A metric from the literature, with the contract of `pim_jax.metrics.Metric`.
 
@@ -50,7 +50,7 @@ class Baseline:
           TypeError: an image is not floating-point.
           ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
         """
-        x, y, single = inputs.check_pair(self, x, y)
+        x, y, single = inputs.pair(self, x, y)
         return inputs.unbatch(_distance(self, x, y), single)
 
     def embed(self, x: jax.Array) -> Any:
@@ -65,7 +65,7 @@ class Baseline:
         Raises:
           As `distance`.
         """
-        return _embed(self, inputs.check_image(self, "x", x))
+        return _embed(self, inputs.image(self, "x", x))
 
     def between(self, z_x: Any, z_y: Any) -> jax.Array:
         """The distance between images given by what `embed` made of them.
