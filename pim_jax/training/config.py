@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from pim_jax.model import normalisation
 from pim_jax.model.convolution import PRECISIONS
 from pim_jax.model.pim import ModelConfig
 from pim_jax.training.objectives import CONTRASTS, OBJECTIVES
@@ -24,6 +25,8 @@ class Config:
       batch: frame pairs in a global batch.
       patch: side of the random crops, pixels.
       centre: side of the windows of z that enter the loss, samples.
+      normalised: the loss sees z normalised, as the metric does, where `model.normalisation` says so; otherwise only
+        the metric normalises.
       noise: largest standard deviation of the noise that is added to every frame, for images in [0, 1].
       learning_rate: Adam's, at the start.
       learning_rate_drops: steps after which it is divided by `learning_rate_factor`.
@@ -43,6 +46,7 @@ class Config:
     batch: int = 50
     patch: int = 64
     centre: int = 8
+    normalised: bool = False
     noise: float = 0.0
     learning_rate: float = 1e-4
     learning_rate_drops: tuple[int, ...] = ()
@@ -65,11 +69,18 @@ class Config:
         _check("learning_rate_factor", self.learning_rate_factor, self.learning_rate_factor >= 1, "at least 1")
         _check("beta_steps", self.beta_steps, self.beta_steps >= 0, "0 or more")
         _check("precision", self.precision, self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
+        if self.normalised and not self.model.normalisation:
+            raise ValueError("normalised=True needs model.normalisation, the constant of the normalisation, not 0")
         if self.objective != "ixyz" and self.model.mixtures != 1:
             raise ValueError(
                 f"objective={self.objective} samples the marginal encoder, so it needs model.mixtures=1, "
                 f"not {self.model.mixtures}"
             )
+
+    @property
+    def margin(self) -> int:
+        """Samples to each side of the centre on which z within it depends, behind the encoders."""
+        return normalisation.RADIUS if self.normalised else 0
 
 
 def load(path: str | Path, kinds: tuple[type, ...] = (Config,)) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from pim_jax.model import mixture, pim
+from pim_jax.model import frontend, mixture, pim
 from pim_jax.training import objectives, schedule
 from pim_jax.training.config import Config
 
@@ -102,9 +102,10 @@ def loss(
             noise_key, key = jax.random.split(key)
             images = sensor_noise(images, config.noise, noise_key)
         x, y = _features(config, params, images, crop, mesh)
+        of_centres = functools.partial(_of_centres, config, images.shape[2:4], crop)
         if config.objective == "ixyz":
-            return _ixyz(config, params, x, y, step, key)
-        return _infonce(config, params, x, y, key)
+            return _ixyz(config, params, x, y, of_centres, step, key)
+        return _infonce(config, params, x, y, of_centres, key)
 
 
 def sensor_noise(images: jax.Array, most: float, key: jax.Array) -> jax.Array:
@@ -119,7 +120,7 @@ def sensor_noise(images: jax.Array, most: float, key: jax.Array) -> jax.Array:
 
 
 def _features(config, params, images, crop, mesh):
-    """The features of x and of y, [B, positions, widths[-1]] per band each."""
+    """The features of x and of y, [B, h, w, channels] per band each."""
     if mesh is None:
         return _local_features(config, params, images, crop)
 
@@ -136,20 +137,34 @@ def _features(config, params, images, crop, mesh):
 def _local_features(config, params, images, crop):
     batch = len(images)
     images = images.reshape(-1, *images.shape[2:])
-    if crop:
-        features = pim.features(config.model, params, images, centre=config.centre)
-    else:
-        whole = pim.features(config.model, params, images)
-        windows = pim.centres(config.model, whole, config.centre)
-        features = [f[:, slice(*rows), slice(*columns)] for f, (rows, columns) in zip(whole, windows, strict=True)]
-    flat = [f.reshape(batch, 2, -1, f.shape[-1]) for f in features]
-    return [f[:, 0] for f in flat], [f[:, 1] for f in flat]
+    window = dict(centre=config.centre, margin=config.margin) if crop else {}
+    features = pim.features(config.model, params, images, **window)
+    pairs = [f.reshape(batch, 2, *f.shape[1:]) for f in features]
+    return [f[:, 0] for f in pairs], [f[:, 1] for f in pairs]
 
 
-def _ixyz(config, params, x, y, step, key):
-    means = pim.full(config.model, params, x, y)
+def _of_centres(config, size, crop, bands):
+    """What of the mixtures of `_features`, [B, h, w, …], enters the loss: [B, positions, …] per band."""
+    if config.normalised:
+        bands = pim.normalise(config.model, bands)
+    want = pim.centres(config.model, size, config.centre)
+    have = pim.centres(config.model, size, config.centre, config.margin) if crop else pim.wholes(config.model, size)
+    return [
+        jax.tree.map(lambda leaf, h=h, w=w: _positions(frontend.cut(leaf, h, w)), band)
+        for band, h, w in zip(bands, have, want, strict=True)
+    ]
+
+
+def _positions(leaf: jax.Array) -> jax.Array:
+    """[B, h, w, …] -> [B, h w, …]"""
+    return leaf.reshape(len(leaf), -1, *leaf.shape[3:])
+
+
+def _ixyz(config, params, x, y, of_centres, step, key):
+    joint = of_centres([mixture.gaussian(m) for m in pim.full(config.model, params, x, y)])
+    means = [m.means[..., 0, :] for m in joint]
     z = _sample(means, key)
-    q_x, q_y = (pim.marginal(config.model, params, f) for f in (x, y))
+    q_x, q_y = (of_centres(pim.marginal(config.model, params, f)) for f in (x, y))
     terms = objectives.ixyz(z, means, q_x, q_y, contrast=config.contrast)
     beta = schedule.beta(step, config.beta_steps)
     value = objectives.ixyz_loss(terms, beta)
@@ -157,9 +172,9 @@ def _ixyz(config, params, x, y, step, key):
     return value, metrics
 
 
-def _infonce(config, params, x, y, key):
-    q_x = pim.marginal(config.model, params, x)
-    q = q_x if config.objective == "single-infonce" else pim.marginal(config.model, params, y)
+def _infonce(config, params, x, y, of_centres, key):
+    q_x = of_centres(pim.marginal(config.model, params, x))
+    q = q_x if config.objective == "single-infonce" else of_centres(pim.marginal(config.model, params, y))
     z = _sample([mixture.mean(m) for m in q_x], key)
     information = objectives.infonce(z, q, contrast=config.contrast)
     return -information, {"loss": -information, "I": information}
