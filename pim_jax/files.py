@@ -1,4 +1,4 @@
-"""Where files are, on disk or in a bucket, and files that appear under their name whole or not at all."""
+"""Where files are, on disk or in a bucket; which of them are no user's; and files that appear whole or not at all."""
 
 import errno
 import importlib.util
@@ -10,7 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from etils import epath
 
@@ -18,6 +18,14 @@ from pim_jax import console
 
 _BUCKET = "gs://"
 _HELD = re.compile(r"/dev/(std(out|err)|fd/\d+)|/proc/(self|\d+)/fd/\d+")  # what a process holds open
+
+# What systems, servers and office programs leave in folders, in lower case: thumbnails, icons, bins, metadata.
+_SYSTEM_NAMES = {
+    "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini", "zbthumbnail.info", "icon\r",
+    "__macosx", "$recycle.bin", "recycler", "system volume information", "lost+found", "network trash folder",
+    "temporary items", "@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@__thumb",
+}  # fmt: skip
+_SYSTEM_PREFIXES = (".", "~$")  # hidden files, of which ._NAME is macOS's metadata of NAME; Office's locks
 
 
 def place(name: str | os.PathLike) -> Path | epath.Path:
@@ -72,6 +80,27 @@ def size(folder: Path | epath.Path) -> int:
 
         return fsspec.filesystem("gcs").du(os.fspath(folder))
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def is_system_file(path: str | os.PathLike) -> bool:
+    """Whether a file or folder was left by a system and is not the user's: what every search of a folder passes over.
+
+    Args:
+      path: relative to the folder that is searched; a file in a system's folder is a system's file. What lies above the
+        searched folder does not count.
+
+    Raises:
+      ValueError: the path is absolute.
+
+    Example:
+      >>> [is_system_file(path) for path in ("a.png", "._a.png", "b/Thumbs.db", "@eaDir/a.png/SYNO_THUMB.png")]
+      [False, True, True, True]
+    """
+    path = PurePath(path)
+    if path.is_absolute():
+        raise ValueError(f"{path} must be relative to the folder that is searched")
+    names = [part.lower() for part in path.parts if part != ".."]
+    return any(name in _SYSTEM_NAMES or name.startswith(_SYSTEM_PREFIXES) for name in names)
 
 
 def output(text: str) -> Path:

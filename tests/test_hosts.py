@@ -65,7 +65,7 @@ def test_the_records_divide_neither_into_batches_nor_among_processes(clip_pairs)
 
 def test_a_signal_to_one_process_saves_once_on_all(preempted):
     [step] = saved(preempted.workdir)
-    assert step == log.read(preempted.workdir)[-1]["step"]
+    assert step == log.read(preempted.workdir).rows[-1]["step"]
     assert f"stopped by a signal to another process at step {step} of 100000, saved" in preempted.said[0]
 
 
