@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import fill, small_disk
 from PIL import Image
 from scipy.stats import spearmanr
 
 import pim_jax
 from pim_jax import eval as command
+from pim_jax.evaluation import pictures
 
 PHOTOGRAPHS = Path(pim_jax.__file__).parent / "assets" / "images" / "reference"
 
@@ -132,6 +134,61 @@ def test_a_second_run_only_reads_what_was_kept(capsys, rated, monkeypatch):
 
     monkeypatch.setattr("pim_jax.evaluation.pictures.read", refuse)
     assert run(capsys, *arguments)[:2] == first[:2]
+
+
+def test_a_run_that_is_interrupted_keeps_its_rows_and_goes_on(capsys, rated, tmp_path, monkeypatch):
+    monkeypatch.setattr("pim_jax.evaluation.measure.PIXELS_AT_ONCE", 2 * 64 * 64)  # two pairs at once
+    arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr,ssim")
+    arguments += ("--csv", tmp_path / "pairs.csv")
+    read, seen = pictures.read, []
+
+    def stopping(picture):
+        seen.append(picture)
+        if len(seen) == 6:  # of 12 pictures
+            raise KeyboardInterrupt
+        return read(picture)
+
+    monkeypatch.setattr(pictures, "read", stopping)
+    status, _, said = run(capsys, *arguments)
+    assert status == 130 and f"the rows so far are in {tmp_path / 'pairs.csv.partial'}" in said
+    assert not (tmp_path / "pairs.csv").exists()
+    kept = rows(tmp_path / "pairs.csv.partial")
+    assert 2 <= len(kept) < 10 and all(float(row["PSNR"]) and float(row["SSIM"]) for row in kept)
+    assert run(capsys, *arguments)[0] == 0
+    whole = rows(tmp_path / "pairs.csv")
+    assert len(whole) == 10 and whole[: len(kept)] == kept
+    assert not {row["distorted"] for row in kept} & {str(picture) for picture in seen[6:]}
+    assert not (tmp_path / "pairs.csv.partial").exists()
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_standard_output_has_an_output_of_that_name_alone(capsys, rated):
+    status, out, said = run(
+        capsys, "--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr", "--csv", "-"
+    )
+    assert status == 0 and [row["distorted"] for row in csv.DictReader(out.splitlines())] == [
+        str(rated / name) for name in names(rated)
+    ]
+    assert "| PSNR | " in said
+
+
+def test_an_output_that_cannot_be_written_costs_only_itself(capsys, rated, tmp_path):
+    arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr")
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        fill(disk / "ballast", leave=0)
+        status, out, said = run(capsys, *arguments, "--csv", disk / "a.csv", "--report", tmp_path / "r.html")
+    assert status == 1 and "| PSNR | " in out and (tmp_path / "r.html").exists()
+    assert f"{disk / 'a.csv'} cannot be written: the disk is full" in said and "Traceback" not in said
+
+
+def test_a_store_that_cannot_be_used_costs_nothing_but_a_line(capsys, rated, tmp_path):
+    (tmp_path / "cache" / "pim_jax" / "distances.sqlite").mkdir(parents=True)
+    status, out, said = run(capsys, "--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr")
+    assert status == 0 and "| PSNR | " in out and said.count("distances are not kept") == 1
 
 
 def test_survives_an_unreadable_image_and_says_so(capsys, rated):
