@@ -78,7 +78,7 @@ def train(name: str, workdir: Path, args: argparse.Namespace) -> None:
 
 def terms(workdir: Path) -> dict[str, float]:
     """The objective's terms, averaged over the last steps."""
-    rows = log.read(workdir)[-LAST:]
+    rows = log.read(workdir).rows[-LAST:]
     return {name: float(np.mean([r[name] for r in rows])) for name in ("I", "Rx", "Ry") if name in rows[0]}
 
 

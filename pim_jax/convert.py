@@ -230,7 +230,7 @@ def _layers(config: ModelConfig) -> Iterator[tuple[tuple[str, str, str], str, tu
     A generator, because the first layer that is missing ends the search, however many the settings ask for.
     """
     features, means = config.widths[-1], config.mixtures * config.dimensions
-    for i in range(_number_of_bands(config)):
+    for i in range(config.multiscale.count):
         band, cnn = f"band{i}", "frontend/cnn" if config.pyramid == "none" else f"frontend/cnns/{i}"
         for l, (before, after) in enumerate(itertools.pairwise((3, *config.widths))):
             yield ("frontend", band, f"conv{l}"), f"{cnn}/layer_with_weights-{l}", (5, 5, before, after)
@@ -250,11 +250,6 @@ def _layers(config: ModelConfig) -> Iterator[tuple[tuple[str, str, str], str, tu
             yield ("full", band, f"base{l}"), f"{encoder}/base/{l}", (before, config.dimensions)
             yield ("full", band, f"multiply{l}"), f"{encoder}/base_cond_mul/{l}", (features, config.dimensions)
             yield ("full", band, f"add{l}"), f"{encoder}/base_cond_add/{l}", (features, config.dimensions)
-
-
-def _number_of_bands(config: ModelConfig) -> int:
-    # Not len(config.grids), which would be built in full for any number of scales that a file claims.
-    return {"steerable": config.scales * config.orientations + 2, "laplacian": config.scales, "none": 1}[config.pyramid]
 
 
 def _is_training_state(name: str) -> bool:

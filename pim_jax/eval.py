@@ -5,21 +5,24 @@
     python eval.py --benchmark iqa --data tid2013/ --metrics pim,psnr,lpips-alex-lin --report tid2013.html
 
 Of two images or folders, standard output holds the weights' name and digest, one line per pair, and for folders the
-mean; all else goes to standard error. Exit status: 0, 1 if a pair could not be scored (the others still are), 2 if the
-arguments are wrong.
+mean; all else goes to standard error. Where an output is "-", standard output holds that alone, and these lines go to
+standard error too. Exit status: 0; 1 if a pair could not be scored or an output not be written (the others still are);
+2 if the arguments are wrong; 130 if interrupted; 141 if the reader of standard output left, and nothing else was asked
+for.
 """
 
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from pim_jax import extras
+from pim_jax import console, extras, files
 
 with extras.command("eval"):
     from pim_jax import cache, metrics
     from pim_jax.data import isolated
-    from pim_jax.evaluation import compare, datasets, file_run
+    from pim_jax.evaluation import compare, datasets, file_run, outputs
     from pim_jax.evaluation.compare import Match
 
 LISTED = 10  # of a long list of files, how many an error names
@@ -36,11 +39,24 @@ def main(argv: list[str] | None = None) -> int:
     """
     parser = _parser()
     args = parser.parse_args(argv)
+    errors = console.Printer(sys.stderr)
+    to_stdout = any(path and files.is_stdout(path) for path in (args.csv, args.report))
+    out = errors if to_stdout else console.Printer(sys.stdout)
 
     def say(message):
-        print(f"{parser.prog}: {message}", file=sys.stderr)
+        errors(f"{parser.prog}: {message}")
 
-    command = shlex.join([parser.prog, *(sys.argv[1:] if argv is None else argv)])
+    try:
+        status = _run(args, shlex.join([parser.prog, *(sys.argv[1:] if argv is None else argv)]), out, say)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    if out.problem:
+        say(f"error: {files.unwritten(Path('standard output'), out.problem)}")
+    return status or int(out.problem is not None)
+
+
+def _run(args: argparse.Namespace, command: str, out: console.Printer, say: Callable[[str], None]) -> int:
     try:
         _check_use(args)
         cache.keep_compiled()
@@ -48,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
             # Here, not above: the data sets' readers take scipy and more, which scoring files does not.
             from pim_jax.evaluation import benchmark_run
 
-            return benchmark_run.run(args, command, say)
+            return benchmark_run.run(args, command, out, say)
         pairs, unmatched = compare.pair_up(args.a, args.b)
         if unmatched:
             say(_listed(unmatched))
@@ -60,15 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ImportError, OSError, ValueError) as error:
         say(f"error: {error}")
         return 2
-    try:
-        with isolated.Reader() as reader:
-            return file_run.run(metric, pairs, args, command, say, reader)
-    except OSError as error:  # a full disk, a folder that may not be written
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted: the scores printed above hold, the other results are incomplete")
-        return 130
+    with isolated.Reader() as reader:
+        return file_run.run(metric, pairs, args, command, out, say, reader)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,12 +94,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="C",
         help=f"the metric: {', '.join(metrics.NAMES)}, or a folder of weights (default: %(default)s)",
     )
-    parser.add_argument("--csv", type=Path, metavar="F", help="also write the distance of every pair to this CSV file")
-    parser.add_argument("--report", type=Path, metavar="F", help="also write a report with pictures to this HTML file")
+    parser.add_argument(
+        "--csv",
+        type=files.output,
+        metavar="F",
+        help='also write the distance of every pair to this CSV file, "-" for standard output; until it is whole, the '
+        "rows are in F.partial",
+    )
+    parser.add_argument(
+        "--report",
+        type=files.output,
+        metavar="F",
+        help='also write a report with pictures to this HTML file, "-" for standard output',
+    )
     parser.add_argument("--allow-missing", action="store_true", help="leave out images that are not there")
     parser.add_argument(
         "--maps",
-        type=Path,
+        type=files.output,
         metavar="DIR",
         help="also write where the images of each pair differ, as NAME.png (one colour scale for the whole run) and "
         "NAME.npy (float32, height x width)",
@@ -132,9 +152,6 @@ def _check_use(args: argparse.Namespace) -> None:
         raise ValueError("--data, --metrics and --shift go with --benchmark NAME")
     elif not args.b:
         raise ValueError("give two images or two folders to score, or --benchmark NAME --data DIR")
-    for option, path in (("--csv", args.csv), ("--report", args.report)):
-        if path and path.is_dir():
-            raise ValueError(f"{option} {path} is a folder; name a file")
 
 
 def _names(text: str) -> list[str]:
@@ -168,14 +185,9 @@ def _check_maps(args: argparse.Namespace, metric: metrics.Metric) -> None:
 
 def _check_outputs(args: argparse.Namespace, pairs: list[Match]) -> None:
     """Refuses, before any work, outputs that could not be written or would replace an image to be scored."""
-    if args.maps and args.maps.exists() and not args.maps.is_dir():
-        raise ValueError(f"--maps {args.maps} is a file; name a folder")
-    written = {path.resolve() for path in (args.csv, args.report) if path}
-    if args.maps:
-        written |= {file_run.map_path(args.maps, pair, ".png").resolve() for pair in pairs}
-    for path in (path for pair in pairs for path in (pair.reference, pair.distorted)):
-        if path.resolve() in written:
-            raise ValueError(f"{path} is an input and would be overwritten; write the results elsewhere")
+    inputs = [path for pair in pairs for path in (pair.reference, pair.distorted)]
+    maps = [file_run.map_path(args.maps, pair, kind) for pair in pairs for kind in (".npy", ".png") if args.maps]
+    outputs.check(args.csv, args.report, [*inputs, Path(args.ckpt)], maps=maps)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,18 @@ with extras.command("train"):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
-    args = _parse(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.png and args.png.is_dir():
+        parser.error(f"--png {args.png} is a folder; name a file")
+
+    def say(message):
+        print(f"{parser.prog}: {message}", file=sys.stderr)
+
     try:
         found = summary.of(args.run)
     except (OSError, ValueError) as error:
-        print(f"cannot inspect {args.run}: {error}", file=sys.stderr)
+        say(error)
         return 2
     for line in _lines(found):
         print("".join(letter if letter.isprintable() else "?" for letter in line))  # a stranger's may steer terminals
@@ -34,25 +41,20 @@ def main(argv: list[str] | None = None) -> int:
         try:
             _draw(found, png, title=f"{found.about.get('name', args.run)}: {verdict}")
         except OSError as error:
-            print(f"the curves cannot be written: {error}", file=sys.stderr)
+            say(f"the curves cannot be written: {error}")
             return 1
         print(f"curves: {png}")
     sound = not found.damaged_rows and not any(stored.problem for stored in found.stored)
     return 0 if sound and not verdict.startswith("not finite") else 1
 
 
-def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m pim_jax.inspect", description="Tells how a training run stands, and draws its curves."
-    )
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Tells how a training run stands, and draws its curves.")
     parser.add_argument("run", metavar="W", help="the --workdir of train.py, a checkpoint in it, or weights")
     parser.add_argument(
         "--png", metavar="FILE", type=Path, help="where the curves go (default: W/curves.png; for a bucket: curves.png)"
     )
-    args = parser.parse_args(argv)
-    if args.png and args.png.is_dir():
-        parser.error(f"--png {args.png} is a folder; name a file")
-    return args
+    return parser
 
 
 def _lines(found: Summary) -> Iterator[str]:

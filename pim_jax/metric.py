@@ -32,8 +32,8 @@ Embedding = tuple[Mixture, ...]
 
 
 def _shapes(model: ModelConfig) -> networks.Params:
-    # Before anything is built of them, however many scales and layers a file claims.
-    layers = (model.scales * model.orientations + 2) * (len(model.widths) + 4 * model.layers)
+    # Before anything is built of them, however many scales, members and layers a file claims.
+    layers = model.members * model.multiscale.count * (len(model.widths) + 4 * model.layers)
     if layers > stored.MAX_LAYERS:
         raise ValueError(f"their networks have about {layers:,} layers; at most {stored.MAX_LAYERS:,} are read")
     return networks.shapes(model)
@@ -238,7 +238,7 @@ def _make(config, params, name, digest, commit, precision) -> Pim:
 def _embed(pim: Pim, x):
     with jax.default_matmul_precision(pim.precision):
         features = networks.features(pim.config, pim.params, inputs.batch(x).astype(jnp.float32))
-        return tuple(networks.marginal(pim.config, pim.params, features))
+        return tuple(networks.embed(pim.config, pim.params, features))
 
 
 def _noise_keys(pim, key, sizes) -> list[jax.Array | None]:

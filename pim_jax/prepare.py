@@ -1,8 +1,158 @@
-"""`python -m pim_jax.prepare`: videos -> a training set. The work is in `pim_jax.data.prepare`."""
+"""Videos to a training set of frame pairs: `python -m pim_jax.prepare VIDEO_OR_FOLDER... --out DIR`."""
 
+import argparse
+import errno
+import os
 import sys
+from pathlib import Path
+from typing import TextIO
 
-from pim_jax.data.prepare import main
+from pim_jax import extras
+
+with extras.command("train"):
+    from tqdm import tqdm
+
+    from pim_jax.data.prepare import APART, Report, Settings, prepare, unfinished
+    from pim_jax.data.sources import BadArguments
+
+_SHOWN = 20  # lines of one kind
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+      argv: arguments, those of the process if None.
+
+    Returns:
+      The exit status: 0 if at least one pair was written, 1 if not or if interrupted, 2 for bad arguments.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        with _Bar() as bar:
+            report = prepare(
+                args.inputs,
+                args.out,
+                settings=Settings(args.shot_seconds, tuple(args.heights), args.seed),
+                licences=args.licences,
+                workers=args.workers,
+                progress=bar.show,
+            )
+    except BadArguments as error:
+        _say(f"error: {error}", sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        _say(f"Interrupted.{_how_to_go_on(args.out)}", sys.stderr)
+        return 1
+    except OSError as error:
+        _say(f"error: {_reason(error)}.{_how_to_go_on(args.out)}", sys.stderr)
+        return 1
+    _print_report(args.out, report)
+    return 0 if report.pairs else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pim_jax.prepare",
+        description="Turns videos into a training set of frame pairs that are 1/30 s apart by their time stamps: pairs "
+        f"{APART} are dropped and counted. Of interlaced video one field is read; HDR is refused. Run it again to go "
+        "on after an interruption.",
+    )
+    parser.add_argument(
+        "inputs", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER",
+        help="a video, a folder of numbered frames (read as 30 frames/s), or a folder that contains such, at any depth "
+        "and through symbolic links; hidden and system files are passed over",
+    )  # fmt: skip
+    parser.add_argument("--out", required=True, type=_on_disk, metavar="DIR", help="where to write; must not exist")
+    parser.add_argument("--shot-seconds", type=float, default=1.0, help="length of a shot (default: %(default)s)")
+    parser.add_argument(
+        "--heights", type=int, nargs=2, default=(128, 160), metavar=("LOW", "HIGH"),
+        help="each shot's short side is downsampled to a random size between these (default: 128 160)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the random heights (default: %(default)s)")
+    parser.add_argument(
+        "--licences", type=Path, metavar="FILE", help="JSON lines with `clip` (a file name) and `licence`"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="processes (default: one per core, %(default)s)"
+    )
+    return parser
+
+
+def _on_disk(text: str) -> Path:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text} must be a folder on disk; copy it to a bucket when it is done")
+    return Path(text)
+
+
+class _Bar:
+    """A bar on standard error, once there is something to show; a context that closes it."""
+
+    def __init__(self):
+        self._bar = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, done: int, total: int) -> None:
+        try:
+            if self._bar is None:
+                self._bar = tqdm(total=total, initial=done, unit="source", file=sys.stderr, desc="prepare")
+            self._bar.update(done - self._bar.n)
+        except BrokenPipeError:
+            _silence(sys.stderr)
+
+
+def _print_report(out: Path, report: Report) -> None:
+    _list([f"skipped {source}: {reason}" for source, reason in report.skipped])
+    _list([f"{source}: {note}" for source, note in report.notes])
+    if report.dropped_shots:
+        counts = [f"{count} {reason}" for reason, count in report.dropped_shots.items()]
+        _say(f"dropped shots: {', '.join(counts)}", sys.stderr)
+    if report.dropped_pairs:
+        _say(f"dropped pairs: {report.dropped_pairs} {APART}", sys.stderr)
+    if report.pairs:
+        _say(f"{out}: {report.pairs} pairs from {report.shots} shots of {report.sources} sources.", sys.stdout)
+    else:
+        _say(f"error: none of the {report.sources} sources gave a usable shot: nothing was written.", sys.stderr)
+
+
+def _list(lines: list[str]) -> None:
+    for line in lines[:_SHOWN]:
+        _say(line, sys.stderr)
+    if len(lines) > _SHOWN:
+        _say(f"... and {len(lines) - _SHOWN} more", sys.stderr)
+
+
+def _say(line: str, stream: TextIO) -> None:
+    """Prints a line in which what the stream or a terminal cannot show, as some names of files, is escaped."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    encoding = stream.encoding or "utf-8"
+    try:
+        print(shown.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    except BrokenPipeError:
+        _silence(stream)
+
+
+def _silence(stream: TextIO) -> None:
+    """Who read the stream, such as `head`, has seen enough: that is no reason to stop the work."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _reason(error: OSError) -> str:
+    # The library that writes the records has only text for its errors.
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+    return "the disk is full" if full else str(error)
+
+
+def _how_to_go_on(out: Path) -> str:
+    partial = unfinished(out)
+    return f" What is done is in {partial}: run the same command to go on." if os.path.exists(partial) else ""
+
 
 if __name__ == "__main__":
     sys.exit(main())

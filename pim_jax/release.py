@@ -25,9 +25,7 @@ with extras.command("train"):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command and returns its exit status: 0, or 2 if the arguments or the weights are wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pim_jax.release", description="Turns a training run into weights to be given away."
-    )
+    parser = argparse.ArgumentParser(description="Turns a training run into weights to be given away.")
     parser.add_argument(
         "run", metavar="RUN", type=Path, help="the working directory of train.py, or a checkpoint in it"
     )
@@ -44,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         digest = release(args.run, args.out, whitened_by=args.whiten)
     except (OSError, ValueError) as error:
-        print(f"cannot release {args.run}: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     print(f"{args.out}: weights {args.out.name}, SHA-256 {digest}")
     return 0

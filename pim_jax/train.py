@@ -2,9 +2,9 @@
 
     python train.py CONFIG --workdir W [--data DIR] [field=value ...]
 
-One jitted step runs on a mesh of all devices of all processes, parameters replicated and the batch sharded. The state
-after step s follows from the configuration, the data and s alone: a run that was stopped, in whatever way, continues to
-the same numbers. docs/pods.md tells how to run it on several hosts.
+One jitted step runs on a mesh of all devices of all processes. The parameters are replicated and the batch is sharded.
+The state after step s follows from the configuration, the data and s alone. So a run that was stopped, in whatever way,
+continues to the same numbers. docs/pods.md tells how to run it on several hosts.
 """
 
 import argparse
@@ -25,14 +25,14 @@ with extras.command("train"):
     import jax
     import jax.numpy as jnp
 
-    from pim_jax import configuration, files
-    from pim_jax.data import bundled, pairs, prepare
+    from pim_jax import configuration, files, prepare
+    from pim_jax.data import bundled, pairs
     from pim_jax.training import checkpoint, finite, hosts, step, watch
     from pim_jax.training import log as logging
     from pim_jax.training.config import Config
     from pim_jax.training.spips.config import SpipsConfig
 
-# What may change when a run resumes: none of these decides what a step computes.
+# These fields may change when a run resumes: what a step computes does not depend on them.
 FREE_FIELDS = ("steps", "log_every", "save_every", "keep", "precision")
 SHARED_WITHIN_SECONDS = 90  # network file systems may be a minute late
 
@@ -64,14 +64,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train(args: argparse.Namespace) -> int:
-    """Prepares and runs. What all processes know to be wrong is a status; what only this one knows is an exception."""
+    """Prepares and runs.
+
+    Returns:
+      the exit status, where all processes know what is wrong. What only this process knows is raised.
+    """
     try:
         config = hosts.together(lambda: configure(args))
         if isinstance(config, SpipsConfig):
             return train_spips(config, args)
         data = args.data or hosts.together(lambda: bundled_data(args.workdir))
-        source = hosts.together(lambda: pairs.check(data, crop=config.patch))
-        hosts.same("the data", source)
+        source = hosts.together(lambda: pairs.verified_hash(data, crop=config.patch))
+        hosts.check_same("the data", source)
     except ValueError as error:
         return fail_together(2, error)
 
@@ -93,7 +97,7 @@ def train(args: argparse.Namespace) -> int:
     with checkpoint.manager(args.workdir, keep=config.keep) as manager:
         try:
             if before := checkpoint.newest(manager):
-                check_same(before, about, args.workdir)
+                check_continues(before, about, args.workdir)
                 state = checkpoint.restore(manager, state)
         except ValueError as error:
             return fail_together(2, error)
@@ -114,7 +118,7 @@ def train(args: argparse.Namespace) -> int:
 
 
 def train_spips(config: SpipsConfig, args: argparse.Namespace) -> int:
-    """Trains the hybrid metric, which learns from people's scores instead of video and takes seconds."""
+    """Trains the hybrid metric SPIPS. It learns from people's scores, not from video, and takes seconds."""
     with extras.command("all"):
         from pim_jax.training.spips import run as spips
 
@@ -129,10 +133,10 @@ def train_spips(config: SpipsConfig, args: argparse.Namespace) -> int:
 
 
 def run(config: Config, mesh, state, feed, manager, about: dict, log: logging.Log, stall: float) -> str:
-    """The loop. Returns why it ended, in words."""
+    """The loop over steps. Returns why it ended, in words."""
     done = saved = int(state.step)
     incoming = feed(done)
-    good = copy(state)  # of the last step whose metrics were seen to be finite
+    good = copy(state)  # after the last step whose metrics were seen to be finite
     pending, waited, since = [], 0.0, time.perf_counter()
     with watch.caught_signals() as caught, watch.stalls(stall) as alive:
         agreement = hosts.Agreement(step.make(config, mesh), mesh, wish=lambda: bool(caught))
@@ -175,7 +179,7 @@ def run(config: Config, mesh, state, feed, manager, about: dict, log: logging.Lo
 
 
 def batches(config: Config, data: Path, sharding, start: int):
-    """The global batches of steps `start`, `start + 1`, ..., of which each process reads its own part."""
+    """The global batches of steps `start`, `start + 1` and so on. Each process reads its own part of them."""
     mine = pairs.pairs(
         data,
         batch=config.batch,
@@ -189,11 +193,12 @@ def batches(config: Config, data: Path, sharding, start: int):
 
 
 def check_finite(rows: list[dict], config: Config, mesh, good: step.State, feed) -> None:
-    """Raises FloatingPointError for the first step that is not finite, so that nothing is saved after it.
+    """Raises FloatingPointError if a step is not finite. So nothing is saved after it.
 
     Args:
       rows: metrics of the steps after `good`.
-      good: a state, to repeat these steps from: the state before the failing one is no longer there.
+      good: the state before the first of these steps. They are repeated from it, as the state before the step that
+        failed is no longer there.
     """
     bad = next((i for i, row in enumerate(rows) if not all(map(math.isfinite, row.values()))), None)
     if bad is None:
@@ -219,7 +224,7 @@ def average(rows: list[dict]) -> dict[str, float]:
 
 
 def check_shared(workdir: Path) -> None:
-    """Raises ValueError if the processes do not see one folder: each would save a part of every checkpoint."""
+    """Raises ValueError if the processes do not see one folder. Each would save its part of a checkpoint elsewhere."""
     if jax.process_count() == 1:
         return
     mark = workdir / "shared"
@@ -237,8 +242,8 @@ def check_shared(workdir: Path) -> None:
         mark.unlink()
 
 
-def check_same(before: dict, now: dict, workdir: Path) -> None:
-    """Raises ValueError, which names what a stored run and this one do not share."""
+def check_continues(before: dict, now: dict, workdir: Path) -> None:
+    """Raises ValueError if the stored run is another one than this; the message names what differs."""
     old = configuration.to_json(configuration.from_json(Config, before["training"]))
     new = now["training"]
     fields = [f"{f}: {old.get(f)} there, {new[f]} here" for f in new if f not in FREE_FIELDS and old.get(f) != new[f]]
@@ -256,7 +261,7 @@ def configure(args: argparse.Namespace) -> Config | SpipsConfig:
 
 
 def bundled_data(workdir: Path) -> Path:
-    """Prepares the clip in the package: enough to see training run, far too little for a metric."""
+    """Prepares the clip in the package. It is enough to see training run, and far too little for a metric."""
     if files.in_bucket(workdir):
         raise ValueError("a run whose --workdir is in a bucket needs --data")
     data = workdir / "data"
@@ -274,9 +279,9 @@ def devices() -> str:
 
 
 def commit() -> str | None:
-    """The commit of the checkout that this is run from, marked when files differ from it; None without a checkout.
+    """The commit of the checkout that this runs from, marked "-dirty" when files differ from it. None without one.
 
-    An installed package may lie within somebody else's repository, whose commit says nothing of this code.
+    An installed package may lie within somebody else's repository. Its commit would say nothing of this code.
     """
     checkout = Path(__file__).parents[1]
     if not (checkout / ".git").exists():
@@ -290,7 +295,9 @@ def commit() -> str | None:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     fields = ", ".join(field.name for field in dataclasses.fields(Config))
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=f"fields: {fields}")
+    parser = argparse.ArgumentParser(
+        prog=command(), description="Trains PIM. Run again, it resumes.", epilog=f"fields: {fields}"
+    )
     parser.add_argument("config", metavar="CONFIG", help="a file such as configs/pim5.py")
     parser.add_argument(
         "--workdir",
@@ -306,14 +313,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         type=float,
         default=10,
         metavar="MINUTES",
-        help="without a step, after which it prints where it is; 0: never",
+        help="print where it is when no step was done for so long (default: %(default)g; 0: never)",
     )
-    several = parser.add_argument_group("several processes", "only where neither Slurm, Open MPI nor a TPU pod says so")
-    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0: a free port that all can reach")
-    several.add_argument("--processes", type=int, metavar="N", help="how many there are")
-    several.add_argument("--process", type=int, metavar="I", help="which this is, from 0")
+    several = parser.add_argument_group("several processes", "Slurm, Open MPI and TPU pods need none of these.")
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="a free port on the host of process 0")
+    several.add_argument("--processes", type=int, metavar="N", help="the number of processes")
+    several.add_argument("--process", type=int, metavar="I", help="the number of this process, from 0")
     parser.add_argument("overrides", nargs="*", metavar="field=value", help="changes to the configuration: batch=16")
     return parser.parse_intermixed_args(argv)
+
+
+def command() -> str:
+    """What this was started as: "train.py" or "pim-train"."""
+    return Path(sys.argv[0]).name
 
 
 def workdir(text: str):
@@ -326,18 +338,18 @@ def workdir(text: str):
 def on_disk(text: str) -> Path:
     if "://" in text:
         raise argparse.ArgumentTypeError(
-            f"{text} must be a folder on disk, as records are read at random: gcloud storage cp -r {text} ."
+            f"{text} is not on disk, and records are read at random: copy it first, gcloud storage cp -r {text} ."
         )
     return Path(text)
 
 
 def fail(status: int, error) -> int:
-    print(f"train.py: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"{command()}: {' '.join(str(error).split())}", file=sys.stderr)
     return status
 
 
 def fail_together(status: int, error) -> int:
-    """Every process fails for the same reason, and one says it."""
+    """Fails on every process for one reason, which process 0 prints."""
     return fail(status, error) if jax.process_index() == 0 else status
 
 
@@ -346,12 +358,12 @@ def who() -> str:
 
 
 def peers() -> str:
-    """What else may be the reason of an error: a save fails too when a process that takes part in it ends."""
+    """Another reason that an error may have: saving fails too when a process that takes part in it ends."""
     if jax.process_count() == 1:
         return ""
     return (
-        " (Another process may have ended, and its last lines say why. Start all of them again: they continue from the "
-        "last checkpoint.)"
+        " (Another process may have ended; its last lines say why. Start all processes again to continue from the last "
+        "checkpoint.)"
     )
 
 

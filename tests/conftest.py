@@ -17,7 +17,8 @@ import jax
 import numpy as np
 import pytest
 
-from pim_jax.data import bundled, prepare
+from pim_jax import prepare
+from pim_jax.data import bundled
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -88,7 +88,8 @@ def child(arguments, variables, output, prelude):
     if prelude:
         prelude()
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    sys.exit(train.main(arguments))
+    sys.argv = ["train.py", *arguments]
+    sys.exit(train.main())
 
 
 def alert():
@@ -123,7 +124,8 @@ def saved(workdir):
 
 def losses(workdir):
     return {
-        row["step"]: [row[name] for name in ("loss", "I", "Rx", "Ry", "gradient_norm")] for row in log.read(workdir)
+        row["step"]: [row[name] for name in ("loss", "I", "Rx", "Ry", "gradient_norm")]
+        for row in log.read(workdir).rows
     }
 
 

@@ -13,8 +13,7 @@ import tensorstore
 from pim_jax import configuration, metric, provenance, stored
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
-from pim_jax.training import checkpoint
-from pim_jax.training import step as training
+from pim_jax.training import checkpoint, step
 from pim_jax.training.config import Config
 
 CONFIG = Config(model=ModelConfig(pyramid="none", widths=(4, 3)))
@@ -50,12 +49,12 @@ def test_digest_tells_values_and_names_apart(params):
 
 def test_a_state_saved_on_eight_devices_continues_on_one(tmp_path):
     eight, one = (jax.sharding.Mesh(np.array(jax.devices()[:n]), ("data",)) for n in (8, 1))
-    state = training.init(CONFIG, eight)
+    state = step.init(CONFIG, eight)
     with checkpoint.manager(tmp_path, keep=2) as manager:
         checkpoint.save(manager, state._replace(step=state.step + 7), ABOUT)
     with checkpoint.manager(tmp_path, keep=2) as manager:
         assert checkpoint.newest(manager) == ABOUT
-        restored = checkpoint.restore(manager, training.init(CONFIG, one))
+        restored = checkpoint.restore(manager, step.init(CONFIG, one))
     assert int(restored.step) == 7
     assert_equal(restored.params, state.params)
     assert_equal(restored.optimizer, state.optimizer)
@@ -63,12 +62,12 @@ def test_a_state_saved_on_eight_devices_continues_on_one(tmp_path):
 
 
 def test_a_working_directory_gives_its_newest_weights_and_keeps_few(tmp_path, params):
-    state = training.init(CONFIG, training.mesh())
+    state = step.init(CONFIG, step.mesh())
     with checkpoint.manager(tmp_path, keep=2) as manager:
         assert checkpoint.newest(manager) is None
-        for step in (1, 2, 10):
-            newer = jax.tree.map(lambda leaf, step=step: leaf + step, state.params)
-            checkpoint.save(manager, state._replace(step=state.step + step, params=newer), ABOUT)
+        for done in (1, 2, 10):
+            newer = jax.tree.map(lambda leaf, done=done: leaf + done, state.params)
+            checkpoint.save(manager, state._replace(step=state.step + done, params=newer), ABOUT)
     assert sorted(entry.name for entry in (tmp_path / "checkpoints").iterdir()) == ["10", "2"]
     assert_equal(stored.read(tmp_path, metric.FORMAT).params, jax.tree.map(lambda leaf: leaf + 10, params))
 

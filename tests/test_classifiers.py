@@ -23,23 +23,24 @@ def activations(network, draw, image):
 
 
 @by_name
-def test_grids_are_the_middles_of_what_a_sample_sees(network):
+def test_receptive_fields_are_the_middles_of_what_a_sample_sees(network):
     """With positive weights, a sample answers to a bright column of a black image exactly if it sees that column."""
     width, row = 288, network.smallest
     columns = jnp.broadcast_to(jnp.eye(width)[:, None, :, None], (width, row, width, 3))
     layers = activations(network, lambda shape: jnp.full(shape, 0.2), columns)
-    for layer, grid in zip(layers, classifiers.grids(network), strict=True):
+    for layer, field in zip(layers, classifiers.receptive_fields(network), strict=True):
         answers = np.asarray(layer).any((1, 3))
         sample = answers.shape[1] // 2
         (seen,) = np.nonzero(answers[:, sample])
         assert seen[0] > 0 and seen[-1] < width - 1  # the image is wider than what it sees
-        assert (seen[0] + seen[-1]) / 2 == grid.stride * sample + grid.offset
+        assert (seen[0] + seen[-1]) / 2 == field.stride * sample + field.offset
+        assert (seen[-1] - seen[0]) / 2 == field.reach
 
 
 @by_name
 def test_shifting_the_image_by_the_total_stride_shifts_features_by_one(network):
     rng = np.random.default_rng(0)
-    stride = classifiers.grids(network)[-1].stride
+    stride = classifiers.receptive_fields(network)[-1].stride
     image = jnp.asarray(rng.uniform(0, 1, (1, 64, 320, 3)), jnp.float32)
     still, moved = (
         activations(network, lambda shape: jnp.asarray(shape_rng(shape)), part)[-1]

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from pim_jax.model.pim import ModelConfig
-from pim_jax.training import finite
-from pim_jax.training import step as training
+from pim_jax.training import finite, step
 from pim_jax.training.config import Config
 
 CONFIG = Config(model=ModelConfig(pyramid="laplacian", scales=2, widths=(4, 3)), batch=2, patch=32)
@@ -32,9 +31,9 @@ def scaled(params, *path, factor):
 )
 def test_names_the_first_tensor_that_is_not_finite(promoting, path, factor, name):
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("data",))
-    state = training.init(CONFIG, mesh)
+    state = step.init(CONFIG, mesh)
     if path:
         state = state._replace(params=scaled(state.params, *path, factor=factor))
     frames = np.random.default_rng(0).integers(0, 256, (2, 2, 32, 32, 3)).astype(np.uint8)
-    pairs = jax.device_put(frames, training.batched(mesh))
+    pairs = jax.device_put(frames, step.batched(mesh))
     assert finite.first(CONFIG, mesh, state, pairs) == name

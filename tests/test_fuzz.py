@@ -31,7 +31,8 @@ import pytest
 from PIL import Image
 
 from pim_jax.data import images
-from pim_jax.data.shots import Unreadable, shots
+from pim_jax.data.frames import Unreadable
+from pim_jax.data.shots import pair_up, shots
 
 SECONDS = 180  # for one file; a picture of the most pixels takes a few on an idle machine
 BATCH = 250  # files on disk at once
@@ -41,7 +42,7 @@ EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x800000
 
 def picture_seeds():
     """Small pictures in every format that is read, and most of their variants."""
-    from test_images import ADOBE_RGB, deep_png, deep_tiff, icc_profile
+    from test_images import ADOBE_RGB, icc_profile
 
     rng = np.random.default_rng(0)
     smooth = np.linspace(0, 200, 24 * 36 * 3).reshape(24, 36, 3) + rng.integers(0, 50, (24, 36, 3))
@@ -64,7 +65,7 @@ def picture_seeds():
         "BMP": [({}, mode) for mode in ("1", "L", "P", "RGB", "RGBA")],
         "DIB": [({}, "RGB")],
         "PPM": [({}, mode) for mode in ("1", "L", "RGB")],
-        "JPEG2000": [({}, "L"), ({}, "RGB"), ({"no_jp2": True}, "RGB")],
+        "JPEG2000": [({}, "L"), ({}, "RGB"), ({}, "RGBA"), ({"no_jp2": True}, "RGB")],
         "QOI": [({}, "RGB")],
         "SGI": [({}, "L"), ({}, "RGB")],
         "TGA": [({}, "RGB"), ({"compression": "tga_rle"}, "RGBA"), ({}, "P")],
@@ -80,12 +81,40 @@ def picture_seeds():
             seeds.append(file.getvalue())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "deep"
-        for write, pixels in [(deep_png, deep[..., :n]) for n in (1, 2, 3, 4)] + [(deep_tiff, deep[..., :3])]:
-            write(path, pixels)
+        for write in _writers(deep, np.asarray(transparent)):
+            write(path)
             seeds.append(path.read_bytes())
     seeds.append(b"P6\n36 24\n1023\n" + (deep[..., :3] % 1024).astype(">u2").tobytes())
     seeds.append(b"P3\n2 2\n255\n" + b"255 0 7 " * 4)
     return seeds
+
+
+def _writers(deep, transparent):
+    """Functions that write what Pillow does not: 16 bits, layouts of TIFF, alpha that a header declares, long texts."""
+    from test_images import bmp, chunk, deep_png, tga
+    from test_png import TEXT
+    from test_tiff import BLACK_IS_0, PALETTE, RGB, write_tiff
+
+    palette = list(range(0, 768 * 80, 80))
+    tiffs = [
+        ((deep[..., :3], 16, RGB), {"order": ">"}),
+        ((deep[..., :3], 16, RGB), {"tile": (16, 16), "compression": "tiff_lzw", "predictor": 2}),
+        ((deep[..., :3], 16, RGB), {"planar": True, "compression": "tiff_adobe_deflate", "tags": {274: [6]}}),
+        ((deep, 16, RGB), {"planar": True, "tile": (16, 32), "order": ">", "tags": {338: [1]}}),
+        ((deep >> 8, 8, RGB), {"compression": "packbits", "tags": {338: [2]}}),
+        ((deep[..., :2], 16, BLACK_IS_0), {"big": True, "compression": "zstd", "tags": {338: [1], 274: [5]}}),
+        ((deep[..., :1] >> 4, 12, BLACK_IS_0), {"compression": "lzma"}),
+        ((deep[..., :1] >> 12, 4, BLACK_IS_0), {"big": True, "order": ">"}),
+        ((deep[..., :1] >> 8, 8, PALETTE), {"tile": (16, 16), "tags": {320: palette}}),
+    ]
+    texts = [TEXT["packed text"], TEXT["packed XMP"], TEXT["old EXIF"], chunk(b"cICP", bytes([1, 13, 0, 1]))]
+    return [
+        *(functools.partial(deep_png, pixels=deep[..., :channels]) for channels in (1, 2, 3, 4)),
+        lambda path: deep_png(path, deep[..., :3], *texts),
+        *(lambda path, args=args, options=options: write_tiff(path, *args, **options) for args, options in tiffs),
+        lambda path: bmp(path, transparent, (0xFF0000, 0xFF00, 0xFF, 0xFF000000), 124),
+        lambda path: tga(path, transparent, 8, attributes=4),
+    ]
 
 
 def video_seeds():
@@ -101,7 +130,40 @@ def video_seeds():
     }  # fmt: skip
     encoders = {codec for _, codec in kinds if _can_encode(codec)}
     assert len(encoders) > 10
-    return [_encode(*kind, **options) for kind, options in kinds.items() if kind[1] in encoders]
+    plain = [_encode(*kind, **options) for kind, options in kinds.items() if kind[1] in encoders]
+    return plain + list(_unusual_videos())
+
+
+def _unusual_videos():
+    """What takes a way of its own through `frames`: stamps of its own, mirrored, interlaced, out of order, a cover."""
+    from videos import add_frames, add_stream, panning
+
+    frames = panning(10, seed=0, size=(48, 64))
+    pauses = np.cumsum([0, *[1 / 30, 1 / 60, 1 / 60, 2] * 3][:10])
+    kinds = [
+        ("matroska", {"exact": True}, pauses),
+        ("mp4", {"exact": True}, pauses),
+        ("mp4", {"matrix": [-65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30]}, None),
+        ("mov", {"matrix": [0, 65536, 0, 65536, 0, 0, 0, 0, 1 << 30]}, None),
+        ("mpegts", {"x264-params": "tff=1"}, None),
+        ("mpeg", {"codec": "mpeg2video", "flags": "+ildct+ilme"}, None),
+        ("avi", {"preset": "medium"}, None),
+        ("h264", {}, None),
+        ("mp4", {"fps": 120}, None),
+    ]
+    for container, options, times in kinds:
+        file = io.BytesIO()
+        with av.open(file, "w", format=container) as output:
+            add_frames(output, add_stream(output, frames, **options), frames, times=times)
+        yield file.getvalue()
+    for container, disposition in (("matroska", 0), ("mp4", av.stream.Disposition.attached_pic)):
+        file = io.BytesIO()
+        with av.open(file, "w", format=container) as output:
+            streams = [add_stream(output, frames, codec="mjpeg"), *(add_stream(output, frames) for _ in range(2))]
+            streams[0].disposition = av.stream.Disposition(disposition)
+            for stream, content in zip(streams, (frames[:1], frames, frames), strict=True):
+                add_frames(output, stream, content)
+        yield file.getvalue()
 
 
 def _can_encode(codec):
@@ -166,7 +228,7 @@ def write_weights(folder):
 
 def write_data(folder):
     """A training set of twelve pairs."""
-    from pim_jax.data import prepare
+    from pim_jax import prepare
 
     pixels = np.random.default_rng(0).integers(0, 256, (24, 16, 20, 3), dtype=np.uint8)
     (folder / "frames").mkdir()
@@ -256,7 +318,9 @@ def read_picture(path):
 def read_video(path):
     for shot in shots(path, "name", length=4, heights=(16, 20), seed=0):
         assert shot.frames.ndim == 4 and shot.frames.dtype == np.uint8
-        assert json.loads(json.dumps([shot.start, shot.fps, shot.original_size], allow_nan=False))
+        assert json.loads(json.dumps([shot.times, shot.fps, shot.original_size], allow_nan=False))
+        firsts, dropped = pair_up(shot.times)
+        assert len(firsts) + dropped < len(shot.times) == len(shot.frames)
 
 
 def read_archive(path):
@@ -292,7 +356,7 @@ def read_data(path):
     from pim_jax.data import pairs
 
     with _with_one_damaged(write_data, path) as folder:
-        pairs.check(folder, crop=16)
+        pairs.verified_hash(folder, crop=16)
         batches = pairs.pairs(folder, batch=4, crop=16)
         assert all(next(batches).shape == (2, 4, 16, 16, 3) for _ in range(3))
 

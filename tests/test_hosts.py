@@ -1,16 +1,14 @@
 """Several processes compute what one does and stop together, and whatever dies, the next start goes on."""
 
-import contextlib
-import os
 import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
+from disks import fill, small_disk
 from marks import nightly
 from runs import ALERT_SECONDS, BATCH, ENDLESS, Run, alert, assert_same_losses, logged, losses, saved
 
@@ -67,7 +65,7 @@ def test_the_records_divide_neither_into_batches_nor_among_processes(clip_pairs)
 
 def test_a_signal_to_one_process_saves_once_on_all(preempted):
     [step] = saved(preempted.workdir)
-    assert step == log.read(preempted.workdir)[-1]["step"]
+    assert step == log.read(preempted.workdir).rows[-1]["step"]
     assert f"stopped by a signal to another process at step {step} of 100000, saved" in preempted.said[0]
 
 
@@ -143,20 +141,6 @@ def test_whenever_a_process_is_killed_the_next_start_continues(clip_pairs, tmp_p
     assert_as_one(workdir)
 
 
-@contextlib.contextmanager
-def small_disk(path, size):
-    path.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True, text=True
-    )
-    if mount.returncode:
-        pytest.skip(f"needs root, to mount a small disk: {mount.stderr.strip()}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", path], check=True)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="needs tmpfs")
 @pytest.mark.parametrize("prelude", [None, careless], ids=["before a save", "during a save"])
 def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_continues_when_there_is_room(
@@ -180,10 +164,3 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_continues_when_there_
             assert run.end() == [0], run.said
         assert "step 4 of 12" in run.said[0]
         assert_as_one(workdir)
-
-
-def fill(path, *, leave):
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
-    os.truncate(path, path.stat().st_size - leave)

@@ -85,7 +85,7 @@ def test_encodes_every_picture_once(pairs, store):
 
 
 def test_measures_nothing_twice(pairs, store):
-    first, _ = measure({"PSNR": baselines.load("psnr")}, pairs, store)
+    first, _ = measure({"PSNR": Counting(baselines.load("psnr"))}, pairs, store)
     again, _ = measure({"other name": Counting(baselines.load("psnr"), stop_after=0)}, pairs, store)
     np.testing.assert_array_equal(first["PSNR"], again["other name"])
 
@@ -102,6 +102,20 @@ def test_an_interrupted_run_goes_on_where_it_stopped(pairs, store, monkeypatch):
         np.testing.assert_allclose(resumed["PSNR"][index], wanted, rtol=1e-5)
 
 
+def test_distances_are_told_as_soon_as_they_are_measured(pairs, store, monkeypatch):
+    monkeypatch.setattr("pim_jax.evaluation.measure.PIXELS_AT_ONCE", 3 * 24 * 32)
+    told = {}
+
+    def done(indices, distances):
+        told.update({index: distances["PSNR"][index] for index in indices})
+
+    with pytest.raises(KeyboardInterrupt):
+        measure({"PSNR": Counting(baselines.load("psnr"), stop_after=6)}, pairs, store, done=done)
+    assert 0 < len(told) < len(pairs)
+    found, _ = measure({"PSNR": baselines.load("psnr")}, pairs, store)
+    assert told == pytest.approx({index: found["PSNR"][index] for index in told})
+
+
 def test_survives_pictures_that_cannot_be_compared(folder, pairs, store, tmp_path):
     (tmp_path / "damaged.png").write_bytes((folder / "a0.png").read_bytes()[:500])
     (tmp_path / "no picture.png").write_text("text")
@@ -109,11 +123,11 @@ def test_survives_pictures_that_cannot_be_compared(folder, pairs, store, tmp_pat
     bad = [tmp_path / "damaged.png", tmp_path / "no picture.png", tmp_path / "absent.png", folder / "c.png"]
     mixed = [pairs[0], *(Pair(reference, Picture(path)) for path in bad), pairs[1]]
     done = []
-    found, problems = measure({"PSNR": baselines.load("psnr")}, mixed, store, progress=done.append)
+    found, problems = measure({"PSNR": baselines.load("psnr")}, mixed, store, done=lambda some, _: done.extend(some))
     np.testing.assert_array_equal(np.isnan(found["PSNR"]), [False, True, True, True, True, False])
     assert set(problems) == set(map(str, bad))
     assert "24x40" in problems[str(bad[-1])]
-    assert sum(done) == len(mixed)
+    assert sorted(done) == list(range(len(mixed)))
 
 
 def test_a_size_that_one_metric_refuses_is_measured_with_the_others(tmp_path, small_pim, store):
@@ -128,7 +142,7 @@ def test_a_size_that_one_metric_refuses_is_measured_with_the_others(tmp_path, sm
 
 
 def test_the_same_picture_under_another_name_is_known(folder, pairs, store, tmp_path):
-    first, _ = measure({"PSNR": baselines.load("psnr")}, pairs[:1], store)
+    first, _ = measure({"PSNR": Counting(baselines.load("psnr"))}, pairs[:1], store)
     (tmp_path / "copy.png").write_bytes(pairs[0].distorted.path.read_bytes())
     copy = Pair(pairs[0].reference, Picture(tmp_path / "copy.png"))
     again, _ = measure({"PSNR": Counting(baselines.load("psnr"), stop_after=0)}, [copy], store)

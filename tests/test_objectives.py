@@ -101,3 +101,49 @@ def test_unknown_contrast_is_refused():
     z, means, _, _ = random_terms()
     with pytest.raises(ValueError, match="position, band, joint"):
         objectives.minibatch_marginal(z, means, contrast="pixel")
+
+
+def encoders(components):
+    """A marginal and a full encoder that are linear, for features of two bands."""
+    kernels = [jax.random.normal(jax.random.key(band), (3, DIMENSIONS)) for band in range(len(POSITIONS))]
+
+    def marginal(features):
+        means = [
+            (f @ k)[:, :, None] + jnp.arange(1.0, components + 1)[None, None, :, None]
+            for f, k in zip(features, kernels, strict=True)
+        ]
+        return [Mixture(m, jnp.zeros(m.shape[:-1])) for m in means]
+
+    def full(x, y):
+        return [(a + b) @ k for a, b, k in zip(x, y, kernels, strict=True)]
+
+    return objectives.Encoders(marginal, full)
+
+
+def features(seed):
+    return [jax.random.normal(jax.random.key(seed + band), (BATCH, p, 3)) for band, p in enumerate(POSITIONS)]
+
+
+@pytest.mark.parametrize("name", objectives.OBJECTIVES)
+def test_every_objective_of_the_table_logs_its_loss_and_information_and_has_gradients(name, promoting):
+    objective = objectives.OBJECTIVES[name]
+    found = encoders(1 if objective.samples_marginal else 3)
+
+    def loss(x):
+        return objective.loss(found, x, features(10), jax.random.key(2), beta=jnp.float32(0.5), contrast="position")
+
+    (value, terms), gradients = jax.value_and_grad(loss, has_aux=True)(features(0))
+    assert float(terms["loss"]) == float(value) and {"loss", "I"} <= terms.keys()
+    assert float(terms["I"]) <= math.log(BATCH) + 1e-5
+    assert all(float(jnp.abs(g).max()) > 0 for g in gradients)
+
+
+def test_only_single_variable_infonce_does_without_y():
+    def loss(name, y):
+        loss, _ = objectives.OBJECTIVES[name].loss(
+            encoders(1), features(0), y, jax.random.key(2), beta=jnp.float32(0.5), contrast="position"
+        )
+        return float(loss)
+
+    changed = {name: loss(name, features(10)) != loss(name, features(20)) for name in objectives.OBJECTIVES}
+    assert changed == {"ixyz": True, "infonce": True, "single-infonce": False}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pim_jax.data import prepare, records
+from pim_jax import prepare
+from pim_jax.data import records
 from pim_jax.data.pairs import check, data_hash, pairs
 
 WIDTHS, FRAMES = (160, 200, 256), 30

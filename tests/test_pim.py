@@ -92,8 +92,8 @@ def test_window_larger_than_a_band_is_the_whole_band():
 def test_windows_are_aligned_across_scales(config):
     bands = pim.features(config, pim.init(config, jax.random.key(0)), jnp.zeros((1, 64, 64, 3)))
     points = {
-        grid.stride * (span[0] + 4) + grid.offset
-        for (span, _), grid in zip(pim.centres(config, bands, 8), config.grids, strict=True)
+        field.stride * (span[0] + 4) + field.offset
+        for (span, _), field in zip(pim.centres(config, bands, 8), config.receptive_fields, strict=True)
     }
     assert len(points) == 1
 
@@ -102,8 +102,8 @@ def test_windows_are_aligned_across_scales(config):
 def test_windows_of_layers_are_aligned_to_half_a_sample(config):
     """Pooling by 2 puts a sample between two of the layer before."""
     points = [
-        (grid.stride * (span[0] + 4) + grid.offset, grid.stride)
-        for (span, _), grid in zip(pim.centres(config, layers(config, 256), 8), config.grids, strict=True)
+        (field.stride * (span[0] + 4) + field.offset, field.stride)
+        for (span, _), field in zip(pim.centres(config, layers(config, 256), 8), config.receptive_fields, strict=True)
     ]
     assert all(abs(point - points[0][0]) <= stride / 2 for point, stride in points)
 
@@ -118,7 +118,7 @@ def test_hidden_bands_are_the_layers_that_lpips_compares_and_the_output_is_the_l
         found = layers(one, 64)
         assert one.channels == tuple(layer.shape[3] for layer in found) == channels[:bands]
         assert tuple(layer.shape[1] for layer in found) == sizes[:bands]
-        assert len(one.grids) == bands
+        assert len(one.receptive_fields) == bands
         marginal = jax.eval_shape(lambda p, f, one=one: pim.marginal(one, p, f), pim.shapes(one), found)
         assert [m.means.shape[1:3] for m in marginal] == [layer.shape[1:3] for layer in found]
 
@@ -182,7 +182,7 @@ def test_only_the_cnns_are_ever_computed_with_fewer_bits(kind):
     program = jax.export.export(jax.jit(run), platforms=["cuda"])(image, image).mlir_module()
     products = [line for line in program.splitlines() if "hlo.convolution" in line or "hlo.dot_general" in line]
     exact = [line for line in products if line.count("HIGHEST") == 2]
-    of_cnns = 2 * len(config.widths) * len(config.grids)
+    of_cnns = 2 * len(config.widths) * len(config.receptive_fields)
     assert len(exact) > 0 and len(products) - len(exact) == of_cnns
 
 

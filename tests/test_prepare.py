@@ -6,59 +6,28 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from videos import HEIGHT, WIDTH, encode, panning, still
 
+from pim_jax import prepare as command
 from pim_jax.data import prepare, records
-from pim_jax.data.shots import Unreadable, shots
 
-WIDTH, HEIGHT = 320, 192
 ROOT = Path(__file__).parents[1]
 
 
-def panning(count, *, seed, size=(HEIGHT, WIDTH), speed=4):
-    """[count, H, W, 3] uint8: a camera that pans over a smooth random texture, different for each seed."""
-    height, width = size
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (height // 16 + 1, (width + speed * count) // 16 + 2, 3), dtype=np.uint8)
-    texture = np.asarray(Image.fromarray(coarse).resize((width + speed * count, height), Image.Resampling.BICUBIC))
-    return np.stack([texture[:, speed * t : speed * t + width] for t in range(count)])
-
-
-def still(count, *, level=None, seed=0):
-    """[count, H, W, 3] uint8: one frame again and again, textured unless a grey level is given."""
-    frame = panning(1, seed=seed)[0] if level is None else np.full((HEIGHT, WIDTH, 3), level, np.uint8)
-    return np.repeat(frame[None], count, axis=0)
-
-
-def encode(path, *scenes, fps=30, rotation=0):
-    """Writes scenes, one after the other, as an H.264 video."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames = np.concatenate(scenes)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "12", "preset": "ultrafast"})
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
-        if rotation:
-            stream.set_display_rotation(rotation)
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
 def run(*args):
-    return prepare.main([str(arg) for arg in args])
+    return command.main([str(arg) for arg in args])
 
 
 def manifest(out):
@@ -74,10 +43,10 @@ def digests(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
-def shots_of(path, *, length=30, heights=(128, 160), seed=0):
-    """The usable shots of a source, and the flaws of the others."""
-    found = list(shots(path, path.name, length, heights, seed))
-    return [shot for shot in found if not shot.flaw], [shot.flaw for shot in found if shot.flaw]
+def _can_mount():
+    """Whether this system lets a test have a disk of its own."""
+    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return bool(shutil.which("unshare")) and subprocess.run(command, capture_output=True).returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +77,7 @@ def prepared(videos, tmp_path_factory):
     command = [
         sys.executable,
         "-m",
-        "pim_jax.data.prepare",
+        "pim_jax.prepare",
         videos,
         "--out",
         out,
@@ -180,6 +149,113 @@ def test_own_decoding_equals_that_of_tfds(prepared):
         np.testing.assert_array_equal(records.decode(own), theirs["frames"])
 
 
+@pytest.fixture(scope="module")
+def unusual(tmp_path_factory):
+    """The training set from a folder of sources that need a word, and what the command printed."""
+    folder = tmp_path_factory.mktemp("unusual")
+    frames = panning(60, seed=30, size=(128, 192))
+    # A screen that was recorded only while it changed: three frames, a pause of two seconds, and so on.
+    stamps = np.cumsum([0, *([2, 1 / 30, 1 / 30] * 20)][:60])
+    encode(folder / "in" / "pauses.mkv", frames, times=stamps)
+    encode(folder / "in" / "slow.mp4", frames[:30], fps=15)
+    encode(folder / "in" / "film.mp4", frames[:30], fps=24)
+    for name in ("poster", "stereo/left_1", "stereo/left_2", "stereo/right_1", "stereo/right_2"):
+        path = folder / "in" / "frames" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(still(1)[0]).save(path)
+    for number, frame in enumerate(frames[:30]):
+        Image.fromarray(frame).save(folder / "in" / "frames" / f"{number:04d}.png")
+    (folder / "in" / "frames" / "._0003.png").write_bytes(b"of macOS")
+    command = [sys.executable, "-m", "pim_jax.prepare", folder / "in", "--out", folder / "out", "--workers", "1"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return folder / "out", result.stderr
+
+
+def test_pairs_are_neighbours_in_time_and_the_others_are_counted(unusual):
+    out, printed = unusual
+    found = [shot for shot in manifest(out) if shot["source"] == "in/pauses.mkv"]
+    assert sum(shot["pairs"] for shot in found) == 20
+    for shot in found:
+        first, second = np.array(shot["times"]).reshape(-1, 2).T
+        np.testing.assert_allclose(second - first, 1 / 30, atol=1e-3)
+        assert shot["start"] == first[0] and shot["fps"] is None and shot["pairs"] == len(first)
+    # One for each of the 20 pauses, and the 29 neighbours of the slow video.
+    assert "dropped pairs: 49 of frames that are not 1/45 to 1/20 s apart" in printed
+
+
+def test_frames_that_follow_each_other_have_their_rate_in_the_manifest_and_no_times(unusual):
+    [shot] = [shot for shot in manifest(unusual[0]) if shot["source"] == "in/film.mp4"]
+    assert shot["fps"] == 24 and shot["start"] == 0 and shot["pairs"] == 15 and "times" not in shot
+
+
+def test_a_source_without_neighbours_in_time_is_skipped_with_the_reason(unusual):
+    out, printed = unusual
+    reason = "no usable shot: 29 pairs of frames that are not 1/45 to 1/20 s apart"
+    assert skipped(out)["in/slow.mp4"] == reason
+    assert f"skipped in/slow.mp4: {reason}" in printed
+
+
+def test_what_is_done_with_a_source_is_printed_and_recorded(unusual):
+    out, printed = unusual
+    [shot] = [shot for shot in manifest(out) if shot["source"] == "in/frames"]
+    assert shot["pairs"] == 15 and shot["notes"] == ["no frame, and left out: poster.png"]
+    assert "in/frames: no frame, and left out: poster.png" in printed
+
+
+def test_a_folder_that_looks_like_frames_and_is_none_is_skipped_with_the_reason(unusual):
+    out, printed = unusual
+    reason = skipped(out)["in/frames/stereo"]
+    assert "as left_1.png and right_1.png do" in reason
+    assert f"skipped in/frames/stereo: {reason}" in printed
+
+
+def test_the_help_states_the_tolerance_of_pairs_and_what_becomes_of_fields_and_hdr(capsys):
+    with pytest.raises(SystemExit):
+        run("--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "pairs of frames that are not 1/45 to 1/20 s apart are dropped and counted" in text
+    assert "Of interlaced video one field is read; HDR is refused" in text
+    assert "hidden and system files are passed over" in text
+
+
+def test_names_in_any_encoding_are_prepared_to_the_same_bytes_and_shown_escaped(tmp_path):
+    """Under a locale without CJK, on a terminal of Windows' western encoding."""
+    folder = os.fsencode(tmp_path / "in")
+    names = [b"caf\xe9.mp4", "\u6620\u753b.mp4".encode(), b"n" * 248 + b".mp4", b"line\nfeed.mp4"]
+    for name in names:
+        path = encode(tmp_path / "in" / "a.mp4", panning(30, seed=34, size=(128, 192)))
+        os.rename(path, folder + b"/" + name)
+    for name in (b"bad caf\xe9.mp4", "bad \u6620.mp4".encode(), b"bad\x1b[31m.mp4"):
+        (tmp_path / "in" / os.fsdecode(name)).write_bytes(b"not a video")
+    licences = tmp_path / "licences.jsonl"
+    licences.write_bytes("\ufeff".encode() + '{"clip": "\u6620\u753b.mp4", "licence": "CC0"}\n'.encode())
+    plain = {"LC_ALL": "C.utf8"}
+    poor = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "cp1252:strict"}
+    for out, locale in (("plain", plain), ("poor", poor)):
+        arguments = [tmp_path / "in", "--out", tmp_path / out, "--workers", "1", "--licences", licences]
+        command = [sys.executable, "-m", "pim_jax.prepare", *arguments]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | locale)
+        assert result.returncode == 0 and b"Traceback" not in result.stderr, result.stderr
+    for name in (rb"bad caf\udce9.mp4", rb"bad \u6620.mp4", rb"bad\x1b[31m.mp4"):
+        assert b"skipped in/" + name in result.stderr
+    assert digests(tmp_path / "poor") == digests(tmp_path / "plain")
+    found = {os.fsencode(shot["source"]): shot["licence"] for shot in manifest(tmp_path / "plain")}
+    assert found == {b"in/" + name: "CC0" if name == names[1] else None for name in names}
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_reader_that_leaves_does_not_stop_the_work(tmp_path, closed):
+    clip = encode(tmp_path / "a.mp4", panning(30, seed=35, size=(128, 192)))
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "pim_jax.prepare", clip, "--out", tmp_path / "out", "--workers", "1"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {closed: theirs}
+    result = subprocess.run(command, cwd=ROOT, **streams)
+    os.close(theirs)
+    assert result.returncode == 0 and len(manifest(tmp_path / "out")) == 1
+    assert b"Traceback" not in (result.stderr or b"") and b"error" not in (result.stderr or b"")
+
+
 def test_licence_is_recorded_where_one_is_given(prepared):
     licence = {shot["source"]: shot["licence"] for shot in manifest(prepared[0])}
     assert licence["videos/plain.mp4"] == "CC-BY-4.0"
@@ -199,99 +275,6 @@ def test_nothing_is_left_beside_the_result(prepared):
     assert sorted(path.name for path in prepared[0].parent.iterdir()) == ["licences.jsonl", "pairs"]
 
 
-def test_frames_in_numerical_order_at_their_own_size_are_copied_exactly(tmp_path):
-    frames = panning(4, seed=5, size=(128, 160))
-    for number, frame in zip((8, 9, 10, 11), frames, strict=True):  # "10" sorts before "8" as text
-        Image.fromarray(frame).save(tmp_path / f"{number}.png")
-    [shot], _ = shots_of(tmp_path, length=4, heights=(128, 128))
-    np.testing.assert_array_equal(shot.frames, frames)
-
-
-def test_height_depends_on_seed_source_and_shot_only(tmp_path):
-    path = encode(tmp_path / "a.mp4", panning(40, seed=6))
-    heights = [shot.frames.shape[1] for shot in shots_of(path, length=4)[0]]
-    assert len(set(heights)) > 3 and set(heights) <= set(range(128, 161))
-    assert heights == [shot.frames.shape[1] for shot in shots_of(path, length=4)[0]]
-    assert heights != [shot.frames.shape[1] for shot in shots_of(path, length=4, seed=1)[0]]
-    renamed = path.rename(tmp_path / "b.mp4")
-    assert heights != [shot.frames.shape[1] for shot in shots_of(renamed, length=4)[0]]
-
-
-def test_short_side_of_a_portrait_video_gets_the_height(tmp_path):
-    [shot], _ = shots_of(encode(tmp_path / "a.mp4", panning(30, seed=7, size=(320, 192))))
-    _, height, width, _ = shot.frames.shape
-    assert 128 <= width <= 160 and height == round(320 * width / 192)
-
-
-def test_nothing_is_enlarged(tmp_path):
-    frames = panning(30, seed=8, size=(144, 192))
-    found, _ = shots_of(encode(tmp_path / "a.mp4", frames), length=4)
-    assert max(shot.frames.shape[1] for shot in found) <= 144
-    with pytest.raises(Unreadable, match=r"too small: 192x144.* at least 150"):
-        shots_of(tmp_path / "a.mp4", heights=(150, 160))
-
-
-def test_downsampling_removes_what_the_new_size_cannot_hold(tmp_path):
-    # One-pixel stripes, drifting: without an antialiasing filter they would alias to strong wide stripes.
-    stripes = np.where(np.arange(512 + 8) % 2, 255, 0).astype(np.uint8)
-    frames = np.stack([np.broadcast_to(stripes[t : t + 512, None], (256, 512, 3)) for t in range(2)])
-    texture = panning(2, seed=9, size=(256, 512))
-    for number, frame in enumerate(frames // 2 + texture // 2):
-        Image.fromarray(frame).save(tmp_path / f"{number}.png")
-    [shot], _ = shots_of(tmp_path, length=2, heights=(128, 128))
-    expected = [Image.fromarray(frame // 2 + 64).resize((256, 128), Image.Resampling.BOX) for frame in texture]
-    assert np.abs(shot.frames.astype(float) - np.stack(expected)).mean() < 3
-
-
-@pytest.mark.parametrize(("fps", "step"), [(24, 1), (30, 1), (50, 2), (60, 2), (120, 4)])
-def test_kept_frames_are_about_a_thirtieth_of_a_second_apart(tmp_path, fps, step):
-    frames = panning(8 * step, seed=10, size=(128, 192), speed=8)
-    [shot], _ = shots_of(encode(tmp_path / "a.mp4", frames, fps=fps), length=8, heights=(128, 128))
-    # Each decoded frame is nearest to the frame that was encoded at its place.
-    error = np.abs(shot.frames[:, None].astype(float) - frames[None]).mean(axis=(2, 3, 4))
-    assert error.argmin(axis=1).tolist() == list(range(0, 8 * step, step))
-
-
-def test_rotated_video_comes_out_upright(tmp_path):
-    frames = panning(4, seed=11, size=(128, 192))
-    upright, _ = shots_of(encode(tmp_path / "a.mp4", frames), length=4, heights=(128, 128))
-    rotated, _ = shots_of(encode(tmp_path / "b.mp4", frames, rotation=90), length=4, heights=(128, 128))
-    np.testing.assert_array_equal(rotated[0].frames, np.rot90(upright[0].frames, axes=(1, 2)))
-
-
-@pytest.mark.parametrize(
-    ("matrix", "tag", "height"), [("ITU601", 6, 128), ("ITU709", 1, 128), ("ITU601", 2, 128), ("ITU709", 2, 720)]
-)
-def test_colours_are_those_that_were_encoded(tmp_path, matrix, tag, height):
-    """BT.601 and BT.709, tagged; and untagged (2), which means BT.601 for small pictures and BT.709 for HD."""
-    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[200, 120, 30], [40, 90, 200], [128, 128, 128]]])
-    block = height // 2
-    bars = np.repeat(np.repeat(colours.astype(np.uint8), block, axis=0), block, axis=1)
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"crf": "5", "preset": "ultrafast"})
-        stream.height, stream.width, stream.pix_fmt = *bars.shape[:2], "yuv420p"
-        stream.codec_context.colorspace = tag
-        for shift in range(3):  # something must move
-            frame = av.VideoFrame.from_ndarray(np.roll(bars, 4 * shift, axis=1), format="rgb24")
-            frame = frame.reformat(format="yuv420p", dst_colorspace=matrix)
-            frame.colorspace = tag
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    [shot], _ = shots_of(tmp_path / "a.mp4", length=2, heights=(128, 128))
-    np.testing.assert_allclose(shot.frames[0, 32::64, 32::64].astype(int), colours, atol=3)
-
-
-def test_fast_motion_is_not_a_scene_change(tmp_path):
-    found, _ = shots_of(encode(tmp_path / "a.mp4", panning(30, seed=13, speed=24)))
-    assert [len(shot.frames) for shot in found] == [30]
-
-
-def test_constant_shot_is_dropped(tmp_path):
-    # A slow fade of a blank picture: lit and changing, with nothing in it.
-    fade = np.concatenate([still(1, level=100 + t) for t in range(30)])
-    assert shots_of(encode(tmp_path / "a.mp4", fade)) == ([], ["constant"])
-
-
 def test_shots_before_damage_are_kept_and_the_damage_is_reported(tmp_path):
     for number, frame in enumerate(panning(60, seed=14)):
         Image.fromarray(frame).save(tmp_path / f"{number}.png")
@@ -301,44 +284,6 @@ def test_shots_before_damage_are_kept_and_the_damage_is_reported(tmp_path):
     [shot] = manifest(tmp_path / "out")
     assert shot["pairs"] == 15
     assert "truncated" in skipped(tmp_path / "out")[tmp_path.name]
-
-
-def test_a_playlist_is_not_followed_to_other_files(tmp_path):
-    encode(tmp_path / "b.mp4", panning(30, seed=16))
-    (tmp_path / "a.mp4").write_text("ffconcat version 1.0\nfile b.mp4\n")
-    with pytest.raises(Unreadable, match="playlists"):
-        shots_of(tmp_path / "a.mp4")
-
-
-def test_a_program_among_the_frames_is_not_run(tmp_path):
-    for number in range(2):
-        (tmp_path / f"{number}.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 200 200\n(run) print\n")
-    with pytest.raises(Unreadable, match=r"0\.png cannot be read as an image: cannot identify"):
-        shots_of(tmp_path)
-
-
-def test_frames_of_too_many_pixels_or_of_no_usual_shape_are_refused(tmp_path):
-    for size, message in (((20000, 20000), "most that is read"), ((128, 2100), "no shape of a video")):
-        folder = tmp_path / str(size[1])
-        folder.mkdir()
-        for number in range(2):
-            Image.new("1", size).save(folder / f"{number}.png")
-        with pytest.raises(Unreadable, match=message) as caught:
-            shots_of(folder)
-        assert str(tmp_path) not in str(caught.value)
-
-
-def test_a_video_of_too_many_pixels_is_refused_by_its_header(tmp_path, monkeypatch):
-    monkeypatch.setattr("pim_jax.data.shots.MAX_PIXELS", WIDTH * HEIGHT - 1)
-    with pytest.raises(Unreadable, match="320x192 are more than 61,439 pixels"):
-        shots_of(encode(tmp_path / "a.mp4", panning(3, seed=17)))
-
-
-def test_deep_frames_are_refused_rather_than_clipped(tmp_path):
-    for number in range(2):
-        Image.fromarray(np.full((128, 128), 1000 * number, np.uint16)).save(tmp_path / f"{number}.png")
-    with pytest.raises(Unreadable, match="8 bits"):
-        shots_of(tmp_path)
 
 
 def test_only_broken_input_is_a_failed_run_that_leaves_nothing(tmp_path, capsys):
@@ -364,7 +309,7 @@ def test_source_that_kills_its_process_is_reported_and_the_others_are_prepared(t
 
     killer = threading.Thread(target=kill)
     killer.start()
-    prepare._run(tasks, 1)
+    prepare._run(tasks, 1, lambda done, total: None)
     finished.set()
     killer.join()
     summaries = {path.stem: json.loads((tmp_path / f"{path.stem}.json").read_text()) for path in (long, good)}
@@ -385,7 +330,7 @@ def uninterrupted(tmp_path_factory):
 @pytest.mark.parametrize("kill_signal", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_run_resumes_to_the_same_bytes(uninterrupted, tmp_path, kill_signal, capsys):
     inputs, out = uninterrupted / "in", tmp_path / "out"
-    command = [sys.executable, "-m", "pim_jax.data.prepare", inputs, "--out", out, "--workers", "1"]
+    command = [sys.executable, "-m", "pim_jax.prepare", inputs, "--out", out, "--workers", "1"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while not any((tmp_path / "out.partial" / "sources").glob("*.json")):
         assert process.poll() is None, process.stderr.read()
@@ -407,13 +352,70 @@ def test_interrupted_run_resumes_to_the_same_bytes(uninterrupted, tmp_path, kill
 
 def test_failed_write_is_a_clear_error_and_the_run_goes_on_later(uninterrupted, tmp_path):
     """The largest file that may be written is too small, as on a disk that is full."""
-    command = [sys.executable, "-m", "pim_jax.data.prepare", uninterrupted / "in", "--out", tmp_path / "out"]
+    command = [sys.executable, "-m", "pim_jax.prepare", uninterrupted / "in", "--out", tmp_path / "out"]
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (10**6, 10**6))
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit)
     assert result.returncode == 1 and not (tmp_path / "out").exists()
     assert "error: " in result.stderr and "File too large" in result.stderr and "Traceback" not in result.stderr
     assert run(uninterrupted / "in", "--out", tmp_path / "out", "--workers", 2) == 0
     assert digests(tmp_path / "out") == digests(uninterrupted / "out")
+
+
+@pytest.mark.skipif(not _can_mount(), reason="a small disk needs mount namespaces")
+def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_space(tmp_path, clip_pairs):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    prepare_clip = f"{sys.executable} -m pim_jax.prepare pim_jax/assets/clip.mp4 --out {disk}/out --workers 1"
+    script = f"""
+mount -t tmpfs -o size=5m tmpfs {disk}
+{prepare_clip} && exit 7
+ls {disk}
+mount -o remount,size=50m {disk}
+{prepare_clip} && cp -r {disk}/out {tmp_path}/out && ls {disk}
+"""
+    result = subprocess.run(["unshare", "-rm", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert f"error: the disk is full. What is done is in {disk}/out.partial" in result.stderr
+    assert "Traceback" not in result.stderr
+    before, _, after = result.stdout.split("\n", 2)
+    assert before == "out.partial" and after.splitlines()[-1] == "out"
+    assert digests(tmp_path / "out") == digests(clip_pairs)
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("file", "file exists already"),
+        ("folder", "folder exists already"),
+        ("dangling", "dangling exists already"),
+        ("pipe", "pipe exists already"),
+        ("file/x", "cannot be made: Not a directory"),
+        ("taken", "taken.partial, for the unfinished set, cannot be made"),
+        ("n" * 250, "cannot be made: File name too long"),
+        ("caf\udce9", r"--out caf\udce9: its name is not UTF-8"),
+        (".", "exists already"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_any_work(tmp_path, monkeypatch, capsys, out, message):
+    monkeypatch.chdir(tmp_path)
+    encode(Path("a.mp4"), panning(2, seed=36))
+    Path("file").write_text("kept")
+    Path("taken.partial").write_text("kept")
+    Path("folder").mkdir()
+    Path("dangling").symlink_to("nothing")
+    os.mkfifo("pipe")
+    before = sorted(os.listdir())
+    assert run("a.mp4", "--out", out) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("error: ") and error.count("\n") == 1
+    assert sorted(os.listdir()) == before
+    assert Path("file").read_text() == Path("taken.partial").read_text() == "kept"
+
+
+def test_a_bucket_as_output_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run("a.mp4", "--out", "gs://bucket/data")
+    assert "gs://bucket/data must be a folder on disk" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Reports say everything that was measured, show the right pictures, and survive any name and a missing picture."""
 
 import dataclasses
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from disks import small_disk
 from matplotlib.figure import Figure
 from PIL import Image
 from test_page import Parsed, fetched, image_of
@@ -84,7 +84,7 @@ def written(path, benchmark, pim=None, **changes):
     metrics = {name: f"Baseline({name!r})" for name in benchmark.table}
     if pim:
         metrics[pim.name] = repr(pim)
-    about = {"metrics": metrics, "skipped": {}, "unread": {}, "command": "eval.py", "pim": pim, **changes}
+    about = {"metrics": metrics, "skipped": {}, "unread": {}, "command": "eval.py", "mapped": pim, **changes}
     distances = benchmark.distances()
     scores = {name: benchmark.scores(values) for name, values in distances.items()}
     report.of_benchmark(path, benchmark, distances, scores, **about)
@@ -233,17 +233,13 @@ def test_the_file_is_replaced_whole_or_not_at_all(tmp_path, pairs):
     assert [(found.name, found.read_text()) for found in path.parent.iterdir()] == [("r.html", before)]
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path, pairs, monkeypatch):
-    path = tmp_path / "r.html"
-    path.write_text("old")
-
-    def fail(*_, **__):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(Path, "write_text", fail)
-    with pytest.raises(OSError, match="no space"):
-        written(path, Fake(pairs, {"PSNR": row((0.5,))}))
-    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("r.html", "old")]
+def test_a_full_disk_leaves_the_old_file(tmp_path, pairs):
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        path = disk / "r.html"
+        path.write_text("old")
+        with pytest.raises(OSError, match=r"r\.html cannot be written: the disk is full"):
+            written(path, Fake(pairs, {"PSNR": row((0.5,))}, notes=["long" * 2**14]))
+        assert [(found.name, found.read_text()) for found in disk.iterdir()] == [("r.html", "old")]
 
 
 def test_nothing_is_fetched_and_nothing_printed(tmp_path, pairs, pim, capfd, recwarn):
@@ -270,22 +266,13 @@ def results(pairs, distances, maps=False):
 
 
 def compared(path, found, pim):
-    report.of_comparison(path, found, command="eval.py a b", pim=pim)
+    report.of_comparison(path, found, command="eval.py a b", metric=pim)
     return Parsed(path.read_text(encoding="utf-8"))
 
 
-class Mapless:
-    """A metric that must not be asked for maps."""
-
-    name = "pim-x"
-
-    def distance_map(self, x, y):
-        raise AssertionError("the maps are there already")
-
-
-def test_a_comparison_lists_every_pair_and_shows_the_largest(tmp_path, pairs):
+def test_a_comparison_lists_every_pair_and_shows_the_largest(tmp_path, pairs, pim):
     distances = np.random.default_rng(0).lognormal(-3, 1, 40).astype(np.float32)
-    parsed = compared(tmp_path / "r.html", results(pairs, distances, maps=True), Mapless())
+    parsed = compared(tmp_path / "r.html", results(pairs, distances, maps=True), pim)
     order = np.argsort(-distances)
     found = tables(parsed)
     assert found["Every pair, the largest distance first"] == {
@@ -300,7 +287,7 @@ def test_a_comparison_lists_every_pair_and_shows_the_largest(tmp_path, pairs):
     assert parsed.texts("h3") == [f"name {i} {NASTY}: distance {distances[i]:.6g}" for i in order[:12]]
     assert [e["class"] for e in parsed.all("figure")].count("map") == 12
     assert parsed.all("figure", **{"class": "plot"})
-    assert parsed.texts("h1") == ["Distances of 40 pairs of images by pim-x"]
+    assert parsed.texts("h1") == ["Distances of 40 pairs of images by pim-t"]
 
 
 def test_few_pairs_need_no_histogram_and_missing_maps_are_made(tmp_path, pairs, pim):
@@ -310,28 +297,39 @@ def test_few_pairs_need_no_histogram_and_missing_maps_are_made(tmp_path, pairs, 
     assert max(index.max() for index in shown) == 255 and len(np.unique(shown[0])) > 10
 
 
-def test_failed_pairs_are_listed(tmp_path, pairs):
+def test_failed_pairs_are_listed(tmp_path, pairs, pim):
     found = results(pairs, [0.1], maps=True)
     failed = Result(compare.Match("bad <1>", Path("a.png"), Path("b.png")), error="a.png is 1x2 & b.png is 2x1")
-    parsed = compared(tmp_path / "r.html", [failed, *found], Mapless())
+    parsed = compared(tmp_path / "r.html", [failed, *found], pim)
     assert dict(zip(parsed.texts("dt"), parsed.texts("dd"), strict=True))["bad <1>"] == failed.error
     assert tables(parsed)["Summary"]["Not measured"]["Distance"][0] == "1"
-    nothing = compared(tmp_path / "r.html", [failed], Mapless())
+    nothing = compared(tmp_path / "r.html", [failed], pim)
     assert "No pair could be measured." in nothing.texts("p") and not tables(nothing)
-    assert nothing.texts("h1") == ["Distances of 1 pair of images by pim-x"]
+    assert nothing.texts("h1") == ["Distances of 1 pair of images by pim-t"]
 
 
-def test_equal_images_have_dark_maps(tmp_path, pairs):
-    parsed = compared(tmp_path / "r.html", results(pairs, [0.0], maps=True), Mapless())
-    assert np.asarray(image_of(parsed.all("img", alt="Map of pim-x")[0])).max() == 0
+def test_equal_images_have_dark_maps(tmp_path, pairs, pim):
+    parsed = compared(tmp_path / "r.html", results(pairs, [0.0], maps=True), pim)
+    assert np.asarray(image_of(parsed.all("img", alt="Map of pim-t")[0])).max() == 0
+
+
+def test_maps_that_were_measured_are_shown_and_not_computed_again(tmp_path, pairs, pim):
+    half = np.zeros((64, 64), np.float32)
+    half[:32] = 0.5
+    found = results(pairs, [0.25])[0]._replace(map=half)
+    shown = np.asarray(image_of(compared(tmp_path / "r.html", [found], pim).all("img", alt="Map of pim-t")[0]))
+    np.testing.assert_array_equal(shown[:32], 255)
+    np.testing.assert_array_equal(shown[32:], 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
-def test_a_name_that_is_no_text_is_written_with_escapes(tmp_path, pairs):
-    name = os.fsdecode(b"caf\xe9")
+@pytest.mark.parametrize(("name", "shown"), [(b"caf\xe9", "caf\\xe9"), ("日本".encode(), "日本")])
+def test_a_name_that_is_no_text_is_written_with_escapes(tmp_path, pairs, pim, name, shown):
+    """Also one that is text, but not in the locale of the process, which then has its bytes."""
+    name = name.decode("ascii", "surrogateescape")
     found = results(pairs, [0.1], maps=True)
-    parsed = compared(tmp_path / "r.html", [found[0]._replace(pair=found[0].pair._replace(name=name))], Mapless())
-    assert parsed.texts("h3") == ["caf\\udce9: distance 0.1"]
+    parsed = compared(tmp_path / "r.html", [found[0]._replace(pair=found[0].pair._replace(name=name))], pim)
+    assert parsed.texts("h3") == [f"{shown}: distance 0.1"]
 
 
 # How it looks

@@ -149,7 +149,7 @@ def test_the_command_trains_once_and_its_weights_score_images(train, rated, tmp_
     done = train(tmp_path / "w")
     assert done.returncode == 0, done.stderr
     assert "SROCC on references held out" in done.stdout and "over 3 folds" in done.stdout
-    assert [row["step"] for row in log.read(tmp_path / "w")] == [1, 2, 3]
+    assert [row["step"] for row in log.read(tmp_path / "w").rows] == [1, 2, 3]
     with open(tmp_path / "w" / "held_out.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12 and all(float(row["distance"]) > 0 for row in rows)

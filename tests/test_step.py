@@ -9,7 +9,7 @@ import pytest
 from marks import nightly
 
 from pim_jax.model.pim import ModelConfig
-from pim_jax.training import step as training
+from pim_jax.training import step
 from pim_jax.training.config import Config
 from pim_jax.training.objectives import CONTRASTS
 
@@ -29,11 +29,11 @@ def mesh_of(devices):
 
 def loss_and_gradients(config, batch, mesh=None, **options):
     mesh = mesh or mesh_of(1)
-    params = training.init(config, mesh).params
-    batch = jax.device_put(batch, training.batched(mesh))
+    params = step.init(config, mesh).params
+    batch = jax.device_put(batch, step.batched(mesh))
 
     def loss(params, batch):
-        return training.loss(config, params, batch, jnp.int32(3), jax.random.key(1), **options)
+        return step.loss(config, params, batch, jnp.int32(3), jax.random.key(1), **options)
 
     (_, metrics), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(params, batch)
     return metrics, gradients
@@ -74,11 +74,11 @@ def test_training_on_one_batch_raises_the_objective(objective, promoting):
     model = dataclasses.replace(MODEL, mixtures=1)
     config = dataclasses.replace(SMALL, objective=objective, model=model, learning_rate=3e-3, beta_steps=1000)
     mesh = mesh_of(1)
-    state, step = training.init(config, mesh), training.make(config, mesh)
-    batch = jax.device_put(pairs(), training.batched(mesh))
+    state, train_step = step.init(config, mesh), step.make(config, mesh)
+    batch = jax.device_put(pairs(), step.batched(mesh))
     information = []
     for _ in range(12):
-        state, metrics = step(state, batch)
+        state, metrics = train_step(state, batch)
         information.append(float(metrics["I"]))
     assert int(state.step) == 12
     assert information[-1] > information[0] + 0.05
@@ -87,15 +87,15 @@ def test_training_on_one_batch_raises_the_objective(objective, promoting):
 
 def test_same_seed_same_state_and_noise_follows_the_step(promoting):
     mesh, batch = mesh_of(1), pairs()
-    step = training.make(SMALL, mesh)
-    batch = jax.device_put(batch, training.batched(mesh))
-    first, second = (step(training.init(SMALL, mesh), batch) for _ in range(2))
+    train_step = step.make(SMALL, mesh)
+    batch = jax.device_put(batch, step.batched(mesh))
+    first, second = (train_step(step.init(SMALL, mesh), batch) for _ in range(2))
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
         np.testing.assert_array_equal(a, b)
     frozen = dataclasses.replace(SMALL, learning_rate=1e-30, beta_steps=0)
-    step, state = training.make(frozen, mesh), training.init(frozen, mesh)
-    state, before = step(state, batch)
-    _, after = step(state, batch)
+    train_step, state = step.make(frozen, mesh), step.init(frozen, mesh)
+    state, before = train_step(state, batch)
+    _, after = train_step(state, batch)
     assert float(before["I"]) != float(after["I"])
 
 

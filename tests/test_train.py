@@ -46,7 +46,7 @@ def train(one_device):
 def numbers(workdir):
     """What a run computed, step by step, without what depends on the machine."""
     clock = {"pairs_per_second", "seconds_per_step", "waiting", "memory_gb"}
-    return [{name: value for name, value in row.items() if name not in clock} for row in log.read(workdir)]
+    return [{name: value for name, value in row.items() if name not in clock} for row in log.read(workdir).rows]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def finished(train, clip_pairs, tmp_path_factory):
 
 
 def test_logs_every_term_of_every_step(finished):
-    rows = log.read(finished)
+    rows = log.read(finished).rows
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
     wanted = {"step", "loss", "I", "Rx", "Ry", "beta", "gradient_norm"}
     wanted |= {"pairs_per_second", "seconds_per_step", "waiting", "memory_gb"}
@@ -120,7 +120,7 @@ def test_a_signal_saves_and_leaves_with_a_clear_line(train, finished, clip_pairs
     assert process.returncode == 0, errors
     assert f"stopped by {number.name} at step" in output and "Traceback" not in errors
     (saved,) = (tmp_path / "checkpoints").iterdir()
-    assert int(saved.name) == log.read(tmp_path)[-1]["step"]
+    assert int(saved.name) == log.read(tmp_path).rows[-1]["step"]
     if number == signal.SIGTERM:
         assert train(tmp_path, clip_pairs).returncode == 0
         assert numbers(tmp_path) == numbers(finished)
@@ -134,7 +134,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     failed = int(done.stderr.split("step ")[1].split()[0])
     kept = [int(entry.name) for entry in (tmp_path / "checkpoints").iterdir()]
     assert max(kept, default=0) < failed
-    assert all(json.dumps(row).find("NaN") < 0 for row in log.read(tmp_path))
+    assert all(json.dumps(row).find("NaN") < 0 for row in log.read(tmp_path).rows)
 
 
 def test_other_settings_are_refused_in_a_used_directory(train, finished, clip_pairs):
@@ -176,7 +176,7 @@ def test_a_damaged_record_ends_the_run_with_one_line(train, clip_pairs, tmp_path
     done = train(tmp_path / "w", tmp_path / "data", "save_every=1")
     assert done.returncode == 1
     assert "has a damaged record, number" in done.stderr and "Traceback" not in done.stderr
-    steps = [row["step"] for row in log.read(tmp_path / "w")]
+    steps = [row["step"] for row in log.read(tmp_path / "w").rows]
     assert [int(saved.name) for saved in stored.of_run(tmp_path / "w")] == steps[-3:]
 
 

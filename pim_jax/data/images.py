@@ -5,26 +5,34 @@ One rule per kind of file, so that a score never depends on how a picture happen
 * grey, palette and bilevel pictures become three channels;
 * an alpha channel that hides nothing changes nothing; where it does hide, the picture is laid over mid-grey, against
   which neither black nor white content disappears (colours under transparent pixels are never compared);
-* 16 bits per channel are kept in PNG, TIFF and PPM/PGM files; JPEG 2000 colour and AVIF are read at 8;
+* a fourth channel that the file does not call alpha is left out, and so is one in BMP, TGA or TIFF that is 0
+  everywhere, because many programs never fill it;
+* 16 bits per channel are kept in PNG, TIFF and PPM/PGM files; JPEG 2000 colour, SGI and AVIF are read at 8;
 * an embedded colour profile other than sRGB is converted to sRGB (at 8 bits), and pictures without one are sRGB;
-* the EXIF orientation is applied;
-* what has no single meaning is refused: animations, CMYK without a profile, floating-point pixels.
+* the EXIF orientation is applied (in PNG, that of EXIF and not of XMP);
+* HDR pictures (PQ or HLG, as PNG, AVIF and profiles say in code points) are refused, because distances are defined on
+  sRGB; of a JPEG with a gain map, the SDR picture is read, which its maker meant for sRGB screens;
+* what has no single meaning is refused: animations, CMYK without a profile, signed and floating-point pixels.
 
 A file may come from anyone: only `FORMATS` are tried, at most `MAX_PIXELS` are decoded, and a file that contradicts
 itself is refused.
 """
 
+import enum
 import functools
 import io
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from pim_jax.data import boxes, cicp, kinds, png, tiff
 
 BACKGROUND = 0.5  # what shows through transparent pixels, in sRGB
 
@@ -37,8 +45,10 @@ MAX_PIXELS = 2**29 // 3  # half a gigabyte of 8-bit colour; Pillow's own limit, 
 
 _DEFLATE_RATIO = 1032  # deflate, which PNG uses, makes at most so many bytes of one; a byte holds 8 pixels or fewer
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr", "CMYK", "I", "I;16", "I;16B"}
-_DEEP_DEMUXERS = "png_pipe,tiff_pipe,pgm_pipe,ppm_pipe,pam_pipe,j2k_pipe"  # FFmpeg's: none that opens other files
+_DEEP_DEMUXERS = "png_pipe,pgm_pipe,ppm_pipe,pam_pipe,j2k_pipe"  # FFmpeg's: none that opens other files
 _PROFILES = {"GRAY": "L", "RGB ": "RGB", "CMYK": "CMYK"}  # a profile's colour space: the mode it applies to
+_OFTEN_UNFILLED = ("BMP", "DIB", "TGA")  # formats whose alpha many programs leave at 0, and show all the same
+_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that swap height and width
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
@@ -63,16 +73,8 @@ def read(path: str | os.PathLike) -> np.ndarray:
       >>> pixels.shape, pixels.dtype, float(pixels[0, 0, 0])
       ((2, 4, 3), dtype('float32'), 0.20000000298023224)
     """
-    with opened(path) as image:
-        colour, alpha = _decode_deep(path, image) if _is_deep(image) else _decode(image)
-        if colour.shape[:2] != _upright_size(image):
-            raise ValueError("its header and its pixels do not have the same size")
-        colour = _to_srgb(colour, image.info.get("icc_profile"))
-    if colour.shape[-1] == 1:
-        colour = np.repeat(colour, 3, axis=-1)
-    if alpha is not None:
-        colour = colour * alpha + np.float32(BACKGROUND) * (1 - alpha)
-    return colour
+    with _refusing(path), _file(path) as file:
+        return _read(file)
 
 
 def size(path: str | os.PathLike) -> tuple[int, int]:
@@ -94,121 +96,274 @@ def size(path: str | os.PathLike) -> tuple[int, int]:
       ...     size(file.name)
       (2, 4)
     """
-    with opened(path) as image:
-        return _upright_size(image)
+    with _refusing(path), _file(path) as file:
+        layout = _tiff_layout(file)
+        if layout:
+            return layout.upright_size
+        with _opened(file) as image:
+            return _upright_size(image)
+
+
+def is_picture(path: str | os.PathLike) -> bool:
+    """Whether a file is a picture by its name or its content, be it one that `read` takes or one that it refuses.
+
+    Whoever reads a folder can thus name the pictures in it that cannot be read, and pass over what is none.
+
+    Args:
+      path: a file.
+
+    Example:
+      >>> [is_picture(name) for name in ("a.png", "b.HEIC", "c.jxl", "d.dng", "e.csv", "f.mp4")]
+      [True, True, True, True, False, False]
+    """
+    return kinds.kind(path) is not None
 
 
 @contextmanager
 def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """Opens a still image, not decoded yet; whatever goes wrong until it is closed is one error that names the file.
+    """Opens a still image; whatever goes wrong until it is closed is one error that names the file.
 
     Args:
       path: an image file.
 
     Returns:
-      a context manager that gives the image.
+      a context manager that gives the image, which may not be decoded yet. A TIFF file is at 8 bits, over mid-grey.
 
     Raises:
       FileNotFoundError, ValueError: as `read`.
     """
+    with _refusing(path), _file(path) as file:
+        if _tiff_layout(file):
+            yield Image.fromarray(np.round(_read(file) * 255).astype(np.uint8))
+        else:
+            with _opened(file) as image:
+                yield image
+
+
+@contextmanager
+def _refusing(path: str | os.PathLike) -> Iterator[None]:
+    """Makes whatever goes wrong one error that names the file."""
     try:
-        if os.path.exists(path) and not os.path.isfile(path):  # a pipe, for one, would be waited for
-            raise ValueError("it is not a file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what spoils pixels is an error
-            with Image.open(path, formats=FORMATS) as image:
-                _check_kind(image, os.path.getsize(path))
-                yield image
+            yield
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file makes decoders raise almost anything
-        raise ValueError(f"{path} cannot be read as an image: {_reason(error)}") from error
+        raise ValueError(f"{path} cannot be read as an image: {_reason(path, error)}") from error
+
+
+def _file(path: str | os.PathLike) -> BinaryIO:
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, for one, would be waited for
+        raise ValueError("it is not a file")
+    return open(path, "rb")  # Pillow is given no name: it would map the file into memory, and turned TIFFs wrongly so
+
+
+@contextmanager
+def _opened(file: BinaryIO) -> Iterator[Image.Image]:
+    """Opens an image with Pillow and checks what its header says."""
+    file.seek(0)
+    content = None
+    if file.read(len(png.SIGNATURE)) == png.SIGNATURE:
+        file.seek(0)
+        content = file.read()
+        file = io.BytesIO(png.reduced(content))
+    file.seek(0, os.SEEK_END)
+    size = file.tell()
+    with Image.open(file, formats=FORMATS) as image:
+        _check_kind(image, size)
+        if image.format == "AVIF":
+            _check_avif_colours(image, file)
+        if image.format == "PNG":
+            image.info["icc_profile"] = _png_profile(content)
+        yield image
+
+
+def _png_profile(content: bytes) -> bytes | None:
+    code_points = png.code_points(content)
+    if code_points:  # which go before a profile
+        cicp.check_srgb(*code_points)
+        return None
+    return png.profile(content)
+
+
+def _check_avif_colours(image: Image.Image, file: BinaryIO) -> None:
+    file.seek(0)
+    for primaries, transfer in cicp.in_avif(file.read()):
+        # A profile says more than the primaries, but nothing takes HDR back.
+        cicp.check_srgb(cicp.UNSPECIFIED if "icc_profile" in image.info else primaries, transfer)
 
 
 def _check_kind(image: Image.Image, file_size: int) -> None:
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
-        raise Image.DecompressionBombError
-    if image.format == "PNG" and pixels > 8 * _DEFLATE_RATIO * file_size:  # Pillow would fill the rest with black
-        raise ValueError("its header claims more pixels than its bytes can hold")
+    _check_size(image.width, image.height)
+    if image.format == "PNG" and image.width * image.height > 8 * _DEFLATE_RATIO * file_size:
+        raise ValueError("its header claims more pixels than its bytes can hold")  # Pillow would fill them with black
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # in a phone's MPO, the others are a preview or a gain map
+    if frames > 1 and image.format not in ("MPO", "TIFF"):  # an MPO's others are a preview or a gain map
         raise ValueError(f"it holds {frames} pictures; save the one you mean as a file of its own")
     if image.mode not in _MODES:
         raise ValueError(f"pixels of mode {image.mode} have no defined white; convert them to 8 or 16 bits")
 
 
-def _reason(error: Exception) -> str:
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+
+
+def _tiff_layout(file: BinaryIO) -> tiff.Layout | None:
+    """The layout of a TIFF file; None for other files."""
+    tags = tiff.directory(file)
+    if tags is None:
+        return None
+    layout = tiff.layout(tags)
+    _check_size(layout.width, layout.height)
+    return layout
+
+
+def _reason(path: str | os.PathLike, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {MAX_PIXELS:,} pixels, the most that is read"
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    if isinstance(error, UnidentifiedImageError):
+        kind = kinds.kind(path)
+        if kind in kinds.UNREAD:
+            return f"it is {kind}, which is not read; convert it to PNG"
+        return f"cannot identify image file; it is damaged, or no {kind or 'picture'}"
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    # Pillow reports the upright size of a TIFF, and the stored size of everything else.
-    on_its_side = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
-    return image.size if on_its_side else image.size[::-1]
+    return image.size if _orientation(image) in _ON_ITS_SIDE else image.size[::-1]
 
 
 def _orientation(image: Image.Image) -> int:
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
+def _read(file: BinaryIO) -> np.ndarray:
+    layout = _tiff_layout(file)
+    if layout and layout.read_here:
+        colour, alpha, icc = tiff.read(file)
+    else:
+        with _opened(file) as image:
+            decode = _decode_deep if _is_deep(image) else _decode  # before anything makes Pillow decode it
+            size = layout.upright_size if layout else _upright_size(image)
+            icc = image.info.get("icc_profile")
+            colour, alpha = decode(file, image)
+            if colour.shape[:2] != size:
+                raise ValueError("its header and its pixels do not have the same size")
+    colour = _to_srgb(colour, icc)
+    if colour.shape[-1] == 1:
+        colour = np.repeat(colour, 3, axis=-1)
+    if alpha is not None:
+        colour = colour * alpha + np.float32(BACKGROUND) * (1 - alpha)
+    return colour
+
+
 def _is_deep(image: Image.Image) -> bool:
     """Whether the file has more than 8 bits per channel (Pillow keeps 8 in colour, and clips when it converts grey)."""
-    if image.mode == "CMYK":
-        return False
     layout = str(image.tile)  # the decoder and the file's own pixels, such as 'RGB;16B'
     deep_ppm = image.mode == "RGB" and "codec_name='ppm" in layout and image.tile[0].args[1] > 255
     return image.mode.startswith("I") or ";16" in layout or deep_ppm
 
 
-def _decode(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+def _decode(file: BinaryIO, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels of 8 bits or fewer: colour [H, W, 1, 3 or 4 (CMYK)] and alpha [H, W, 1] or None, float32 in [0, 1]."""
+    kind, format = _kind_of_alpha(file, image), image.format
     image = ImageOps.exif_transpose(image)
-    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    alpha = None if kind is _Alpha.NONE else _fractions(image.convert("RGBA").getchannel("A"))
     if image.mode != "CMYK":
         image = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
-    colour = np.asarray(image, np.float32).reshape(image.height, image.width, -1) / np.float32(255)
-    return colour, None if alpha is None else np.asarray(alpha, np.float32)[..., None] / np.float32(255)
+    colour = _fractions(image)
+    if kind is _Alpha.ONE_BIT and alpha.min() < alpha.max():
+        raise ValueError("it has one bit of alpha, which programs read either way round; save it with 24 or 32 bits")
+    if kind is _Alpha.ONE_BIT or (format in _OFTEN_UNFILLED and alpha is not None and not alpha.any()):
+        alpha = None
+    if kind is _Alpha.PREMULTIPLIED:
+        colour = tiff.divided(colour, alpha)
+    return colour, alpha
 
 
-def _first_frame(path) -> av.VideoFrame:
-    # Without its name, in which FFmpeg would take a % or : for a pattern or a protocol.
-    with av.open(io.BytesIO(Path(path).read_bytes()), options={"format_whitelist": _DEEP_DEMUXERS}) as container:
-        # FFmpeg may find another size in the file than Pillow did.
-        container.streams.video[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        return next(container.decode(video=0))
+def _fractions(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, np.float32).reshape(image.height, image.width, -1) / np.float32(255)
 
 
-def _decode_deep(path, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+class _Alpha(enum.Enum):
+    NONE, STRAIGHT, PREMULTIPLIED, ONE_BIT = range(4)
+
+
+def _kind_of_alpha(file: BinaryIO, image: Image.Image) -> _Alpha:
+    """What the file says of its alpha channel, where Pillow does not heed it."""
+    if not image.has_transparency_data:
+        return _Alpha.NONE
+    if image.format in ("BMP", "DIB") and image.mode == "RGBA":
+        file.seek(14 if image.format == "BMP" else 0)
+        header = file.read(56)
+        masked = int.from_bytes(header[:4], "little") >= 56 and any(header[52:56])
+        return _Alpha.STRAIGHT if masked else _Alpha.NONE
+    if image.format == "TGA":
+        return _kind_of_tga_alpha(file)
+    if image.format == "JPEG2000":
+        return _kind_of_jp2_alpha(file, len(image.getbands()) - 1)
+    return _Alpha.STRAIGHT
+
+
+def _kind_of_tga_alpha(file: BinaryIO) -> _Alpha:
+    file.seek(16)
+    bits_per_pixel, flags = file.read(2)
+    if not flags & 15:  # bits of alpha per pixel
+        return _Alpha.NONE
+    if bits_per_pixel == 16 and flags & 15 == 1:
+        return _Alpha.ONE_BIT
+    file.seek(-26, os.SEEK_END)
+    footer = file.read(26)
+    position = int.from_bytes(footer[:4], "little")
+    if not footer.endswith(b"TRUEVISION-XFILE.\0") or not position:
+        return _Alpha.STRAIGHT
+    file.seek(position + 494)
+    return {b"\3": _Alpha.STRAIGHT, b"\4": _Alpha.PREMULTIPLIED}.get(file.read(1), _Alpha.NONE)
+
+
+def _kind_of_jp2_alpha(file: BinaryIO, channel: int) -> _Alpha:
+    file.seek(0)
+    content = file.read()
+    if not any(True for _ in boxes.inside(content, b"jp2h")):  # a bare codestream, in which no channel has a meaning
+        return _Alpha.STRAIGHT
+    for definitions in boxes.inside(content, b"jp2h", b"cdef"):
+        for number, kind, _ in struct.iter_unpack(">3H", definitions[2 : 2 + len(definitions[2:]) // 6 * 6]):
+            if number == channel:
+                return {1: _Alpha.STRAIGHT, 2: _Alpha.PREMULTIPLIED}.get(kind, _Alpha.NONE)
+    return _Alpha.NONE
+
+
+def _decode_deep(file: BinaryIO, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """As `_decode`, for more than 8 bits: FFmpeg decodes to full depth, once Pillow has found the file whole."""
     orientation, transparent = _orientation(image), image.has_transparency_data
     image.load()
-    frame = _first_frame(path)
+    file.seek(0)
+    content = file.read()
+    frame = _first_frame(png.reduced(content) if image.format == "PNG" else content)
     channels, bits = len(frame.format.components), frame.format.components[0].bits
     if len(frame.planes) != 1 or not 8 < bits <= 16:
         raise ValueError(f"its pixel layout ({frame.format.name}) is not supported; save it as a 16-bit PNG")
     words = np.frombuffer(frame.planes[0], ">u2" if frame.format.is_big_endian else "<u2")
     rows = words.reshape(frame.height, -1)[:, : frame.width * channels]  # FFmpeg pads its rows
     pixels = rows.reshape(frame.height, frame.width, channels).astype(np.float32) / np.float32(2**bits - 1)
-    pixels = _upright(pixels, orientation)
+    pixels = tiff.upright(pixels, orientation)
     return pixels[..., : 3 if channels > 2 else 1], pixels[..., -1:] if transparent else None
 
 
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Undoes an EXIF orientation (1 to 8), for pixels that Pillow does not hold."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
+def _first_frame(content: bytes) -> av.VideoFrame:
+    # Without its name, in which FFmpeg would take a % or : for a pattern or a protocol.
+    with av.open(io.BytesIO(content), options={"format_whitelist": _DEEP_DEMUXERS}) as container:
+        # FFmpeg may find another size in the file than Pillow did.
+        container.streams.video[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        return next(container.decode(video=0))
 
 
 def _to_srgb(colour: np.ndarray, icc: bytes | None) -> np.ndarray:
     """Colour [H, W, C] under its embedded profile to sRGB; unchanged where there is no profile, or sRGB's own."""
+    if icc:
+        cicp.check_profile(icc)
     mode, transform = _transform(icc) if icc else ("RGB", None)
     if colour.shape[-1] == 1 and mode == "RGB":  # grey values under an RGB profile (common) are neutral colours
         colour = np.repeat(colour, 3, axis=-1)

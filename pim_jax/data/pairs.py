@@ -76,15 +76,15 @@ def pairs(
     return iter(mine.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
 
 
-def check(directory: str | Path, *, crop: int) -> str:
-    """Checks that a training set is complete, as far as can be seen without reading every record.
+def verified_hash(directory: str | Path, *, crop: int) -> str:
+    """Returns the `data_hash` of a training set that is complete, as far as can be seen without reading every record.
 
     Args:
       directory: what `python -m pim_jax.prepare` wrote.
       crop: as for `pairs`.
 
     Returns:
-      its `data_hash`.
+      64 hexadecimal digits.
 
     Raises:
       FileNotFoundError: `directory` is not a training set.

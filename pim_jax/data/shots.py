@@ -4,32 +4,22 @@ Everything streams: at any time two full frames and one downsampled shot are in 
 """
 
 import hashlib
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from pim_jax.data import images
+from pim_jax.data.frames import Frame, Unreadable, frames
 
-FRAME_RATE = 30  # PIM's pairs are 1/30 s apart
-_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED of FFmpeg, for which PyAV has no name
+# What is 1/30 s apart, give or take: 1/24 s, for films, is; 1/15 s is not.
+SHORTEST_INTERVAL, LONGEST_INTERVAL = 1 / 45, 1 / 20
+_ROUNDING = 1e-3  # of time stamps, which in some containers are whole milliseconds
 
-# A file may come from anyone. FFmpeg's formats for videos, none of which opens other files, as playlists do; the most
-# pixels of a frame, twice those of 8K; and the most that a frame's long side may be of its short one.
-_DEMUXERS = (
-    "3gp,apng,asf,av1,avi,avs2,avs3,cavsvideo,dirac,dv,evc,flv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp4,"
-    "mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,swf,vc1,vvc,webm,wtv,yuv4mpegpipe"
-)
-MAX_PIXELS = 2**26
-MAX_ASPECT = 16
-
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+MAX_ASPECT = 16  # a file may come from anyone: the most that a frame's long side may be of its short one
 
 # Scene changes, static and dark shots are judged on grey thumbnails: averaging hides noise and compression, which would
 # look like motion. The levels are those of 8-bit grey. With these, 99.5 % of 600 cuts between real videos were found,
@@ -44,44 +34,33 @@ _DARK_LEVEL = 12.0
 _FLAT_DEVIATION = 4.0
 
 
-class Unreadable(Exception):
-    """A source that cannot be decoded, or not to its end."""
-
-
-class Frame(NamedTuple):
-    """One decoded frame.
-
-    Attributes:
-      image: RGB, upright, at the original size.
-      time: presentation time in seconds.
-      fps: the source's frame rate.
-      thumbnail: small, grey, float32.
-      change: mean absolute difference of the thumbnail from the frame before, in grey levels; 0 for the first frame.
-    """
-
-    image: Image.Image
-    time: float
-    fps: float
-    thumbnail: np.ndarray
-    change: float
-
-
 class Shot(NamedTuple):
     """One shot, downsampled.
 
     Attributes:
       frames: [T, H, W, 3] uint8.
-      start: presentation time of the first frame, in seconds.
+      times: the presentation time of each frame, in seconds.
       fps: the source's frame rate.
       original_size: (width, height) before downsampling.
       flaw: why the shot should not be used, in one word, or None.
+      notes: what was done with the source that its user may not expect.
     """
 
     frames: np.ndarray
-    start: float
+    times: list[float]
     fps: float
     original_size: tuple[int, int]
     flaw: str | None
+    notes: tuple[str, ...]
+
+
+class _Seen(NamedTuple):
+    """A frame with its small grey thumbnail, float32, and the mean absolute difference of that from the one before, in
+    grey levels (0 for the first frame)."""
+
+    frame: Frame
+    thumbnail: np.ndarray
+    change: float
 
 
 def shots(path: Path, source: str, length: int, heights: tuple[int, int], seed: int) -> Iterator[Shot]:
@@ -105,111 +84,64 @@ def shots(path: Path, source: str, length: int, heights: tuple[int, int], seed: 
     Raises:
       Unreadable: the source cannot be decoded (any further), or is smaller than the smallest height.
     """
-    for number, group in groupby(_number_shots(_read_frames(path), length), key=lambda numbered: numbered[0]):
-        small, thumbnails, changes = [], [], []
-        for _, frame in group:
+    for number, group in groupby(_number_shots(_seen(path), length), key=lambda numbered: numbered[0]):
+        small, times, thumbnails, changes = [], [], [], []
+        for _, (frame, thumbnail, change) in group:
             if not small:
-                first = frame
-                size = _target_size(frame.image.size, heights, np.random.default_rng(_entropy(seed, source, number)))
+                original_size = frame.image.size
+                size = _target_size(original_size, heights, np.random.default_rng(_entropy(seed, source, number)))
             # The gap lets Pillow average whole pixels first where the picture is much larger: no visible difference,
             # and a third of the time for HD.
             small.append(np.asarray(frame.image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)))
-            thumbnails.append(frame.thumbnail)
-            changes.append(frame.change)
+            times.append(frame.time)
+            thumbnails.append(thumbnail)
+            changes.append(change)
         short = 2 * len(small) < length or len(small) < 2
         flaw = "short" if short else _flaw(np.stack(thumbnails), np.array(changes[1:]))
-        yield Shot(np.stack(small), first.time, first.fps, first.image.size, flaw)
+        yield Shot(np.stack(small), times, frame.fps, original_size, flaw, frame.notes)
 
 
-def numbered_frames(folder: Path) -> list[Path]:
-    """The frames of a folder of numbered images, in the order of their numbers.
+def pair_up(times: Sequence[float]) -> tuple[list[int], int]:
+    """Pairs the frames of a shot that are neighbours in time.
 
     Args:
-      folder: any folder.
+      times: the frames' presentation times in seconds.
 
     Returns:
-      The images, if there are at least two and their names differ only in the number at the end; otherwise nothing.
+      the index of the first frame of each pair (the second is the next one; no frame is in two pairs), and how many
+      times one frame and the next were dropped as a pair, being less than `SHORTEST_INTERVAL` or more than
+      `LONGEST_INTERVAL` apart.
 
     Example:
-      >>> import tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     for name in ("10.png", "9.png", "notes.txt"):
-      ...         Path(folder, name).touch()
-      ...     print([path.name for path in numbered_frames(Path(folder))])
-      ['9.png', '10.png']
+      >>> pair_up([0, 1 / 30, 2 / 30, 3 / 30])
+      ([0, 2], 0)
+      >>> pair_up([0, 2, 2 + 1 / 30, 2 + 2 / 30, 4])
+      ([1], 2)
     """
-    if not folder.is_dir():
-        return []
-    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    matches = {path: re.fullmatch(r"(.*?)(\d+)", path.stem) for path in images}
-    if len(images) < 2 or not all(matches.values()):
-        return []
-    numbers = {path: int(match[2]) for path, match in matches.items()}
-    same_prefix = len({(match[1], path.suffix) for path, match in matches.items()}) == 1
-    return sorted(images, key=numbers.get) if same_prefix and len(set(numbers.values())) == len(images) else []
+    firsts, dropped, index = [], 0, 0
+    while index + 1 < len(times):
+        interval = times[index + 1] - times[index]
+        if SHORTEST_INTERVAL - _ROUNDING <= interval <= LONGEST_INTERVAL + _ROUNDING:
+            firsts.append(index)
+            index += 1
+        else:
+            dropped += 1
+        index += 1
+    return firsts, dropped
 
 
-def _read_frames(path: Path) -> Iterator[Frame]:
+def _seen(path: Path) -> Iterator[_Seen]:
     before = None
-    try:
-        for image, time, fps in _read_folder(path) if path.is_dir() else _read_video(path):
-            thumbnail = np.asarray(image.resize(_THUMBNAIL, Image.Resampling.BOX).convert("L"), np.float32)
-            change = 0.0 if before is None else float(np.abs(thumbnail - before).mean())
-            yield Frame(image, time, fps, thumbnail, change)
-            before = thumbnail
-    except Exception as error:  # whatever a decoder raises on a damaged file concerns that file only
-        reason = getattr(error, "strerror", None) or error  # without the path, which is not the result's business
-        raise Unreadable(f"{type(error).__name__}: {reason}") from error
+    for frame in frames(path):
+        thumbnail = np.asarray(frame.image.resize(_THUMBNAIL, Image.Resampling.BOX).convert("L"), np.float32)
+        yield _Seen(frame, thumbnail, 0.0 if before is None else float(np.abs(thumbnail - before).mean()))
+        before = thumbnail
 
 
-def _read_video(path: Path) -> Iterator[tuple[Image.Image, float, float]]:
-    with _open(path) as container:
-        if not container.streams.video:
-            raise ValueError("no video stream")
-        stream = container.streams.video[0]
-        _check_pixels(stream.width, stream.height)
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # the frames may be larger than the header says
-        fps = float(stream.average_rate or stream.guessed_rate or FRAME_RATE)
-        step = max(1, round(fps / FRAME_RATE))
-        for index, frame in enumerate(container.decode(stream)):
-            if index % step == 0:
-                # Untagged HD is BT.709 by convention, but FFmpeg takes everything untagged for BT.601.
-                untagged_hd = frame.colorspace == _UNSPECIFIED and frame.height >= 720
-                pixels = frame.to_ndarray(format="rgb24", src_colorspace="ITU709" if untagged_hd else None)
-                upright = np.rot90(pixels, round(frame.rotation / 90))
-                time = index / fps if frame.time is None else frame.time
-                yield Image.fromarray(np.ascontiguousarray(upright)), time, fps
-
-
-def _open(path: Path):
-    try:
-        # With its protocol: without, FFmpeg would take a name such as "concat:a" for one.
-        return av.open(f"file:{path}", options={"format_whitelist": _DEMUXERS})
-    except av.error.ArgumentError as error:
-        raise ValueError("it is in no format of videos that is read; playlists are none") from error
-
-
-def _read_folder(folder: Path) -> Iterator[tuple[Image.Image, float, float]]:
-    for index, path in enumerate(numbered_frames(folder)):
-        try:
-            with images.opened(path) as image:
-                _check_pixels(*image.size)
-                if image.mode.startswith("I"):
-                    raise ValueError("it has more than 8 bits per channel; convert the frames to 8 bits")
-                yield ImageOps.exif_transpose(image).convert("RGB"), index / FRAME_RATE, float(FRAME_RATE)
-        except ValueError as error:
-            raise ValueError(str(error).replace(f"{folder}/", "")) from error
-
-
-def _check_pixels(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"frames of {width}x{height} are more than {MAX_PIXELS:,} pixels, the most that is read")
-
-
-def _number_shots(frames: Iterable[Frame], length: int) -> Iterator[tuple[int, Frame]]:
+def _number_shots(seen: Iterable[_Seen], length: int) -> Iterator[tuple[int, _Seen]]:
     """Gives each frame the number of its shot: a new one at each scene change and after every `length` frames."""
     number, taken, before = 0, 0, deque(maxlen=2)
-    for frame, after in pairwise(chain(frames, [None])):
+    for frame, after in pairwise(chain(seen, [None])):
         if taken == length or _is_cut(before, frame, after):
             number, taken = number + 1, 0
         yield number, frame
@@ -217,14 +149,14 @@ def _number_shots(frames: Iterable[Frame], length: int) -> Iterator[tuple[int, F
         before.append(frame)
 
 
-def _is_cut(before: Sequence[Frame], frame: Frame, after: Frame | None) -> bool:
+def _is_cut(before: Sequence[_Seen], seen: _Seen, after: _Seen | None) -> bool:
     """Whether a scene starts at a frame; two frames before it because one may be a repeated frame, with no change."""
     if not before:
         return False
-    if frame.image.size != before[-1].image.size or frame.change > _SURE_CUT_CHANGE:
+    if seen.frame.image.size != before[-1].frame.image.size or seen.change > _SURE_CUT_CHANGE:
         return True
     around = max(neighbour.change for neighbour in (*before, after) if neighbour)
-    return frame.change > _CUT_CHANGE and frame.change > _CUT_RATIO * around
+    return seen.change > _CUT_CHANGE and seen.change > _CUT_RATIO * around
 
 
 def _flaw(thumbnails: np.ndarray, changes: np.ndarray) -> str | None:
@@ -239,7 +171,7 @@ def _flaw(thumbnails: np.ndarray, changes: np.ndarray) -> str | None:
 
 
 def _entropy(seed: int, source: str, number: int) -> list[int]:
-    return [seed, int.from_bytes(hashlib.sha256(source.encode()).digest()), number]
+    return [seed, int.from_bytes(hashlib.sha256(source.encode(errors="surrogateescape")).digest()), number]
 
 
 def _target_size(size: tuple[int, int], heights: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:

@@ -2,62 +2,105 @@
 
     python eval.py --benchmark iqa --data tid2013/ --metrics pim,psnr,lpips-alex-lin --report tid2013.html
 
-Standard output holds the metrics' identities and the table, in Markdown. Distances are kept in the user's cache folder,
-so that an interrupted run goes on where it stopped.
+Standard output holds the metrics' identities and the table, in Markdown. A distance is kept in the user's cache folder
+and in the CSV's rows once it is measured, so that an interrupted run goes on where it stopped.
 """
 
 import argparse
-import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from pim_jax import baselines, metrics
-from pim_jax.evaluation import datasets, markdown, report, store
+from pim_jax.console import Printer
+from pim_jax.evaluation import datasets, markdown, outputs, report
 from pim_jax.evaluation.datasets.benchmark import Benchmark
 from pim_jax.evaluation.measure import measure
+from pim_jax.evaluation.outputs import CsvOutput, attempt
 from pim_jax.evaluation.store import Store
-from pim_jax.files import replacing
 from pim_jax.metrics import MapMetric, Metric
 
+COLUMNS = ("reference", "reference_treatment", "distorted", "distorted_treatment")  # and one for each metric
 LISTED = 10  # of a long list of problems, how many are printed
 
 
-def run(args: argparse.Namespace, command: str, say: Callable[[str], None]) -> int:
+def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str], None]) -> int:
     """Runs a benchmark.
 
     Args:
       args: `benchmark`, `data`, `metrics`, `ckpt`, `shift`, `allow_missing`, `csv` and `report` of the command line.
       command: the command line, for the report.
+      out: prints a result.
       say: prints a message to standard error.
 
     Returns:
-      the exit status: 0, 1 if a picture or a metric had to be left out, 130 if interrupted.
+      the exit status: 0; 1 if a picture or a metric had to be left out, or an output not be written; 130 if
+      interrupted.
 
     Raises:
       OSError, ValueError: the arguments or the data are not as they should be, and nothing was measured.
     """
-    for path in (args.csv, args.report):
-        if path and path.exists() and path.resolve().is_relative_to(args.data.resolve()):
-            raise ValueError(f"{path} is a file of the data set and would be overwritten; write the results elsewhere")
     benchmark = datasets.read(args.benchmark, args.data, shifts=args.shift or (0,), allow_missing=args.allow_missing)
+    pictures = {picture.path for pair in benchmark.pairs for picture in pair}
+    outputs.check(args.csv, args.report, [args.data, Path(args.ckpt), *pictures])
     loaded, skipped = _load(args.metrics or ["pim"], args.ckpt)
     for name, reason in skipped.items():
         say(f"{name} is skipped: {reason}")
-    print(
-        f"# {benchmark.title}", *(f"# {name}: {identity!r}" for name, identity in loaded.items()), sep="\n", flush=True
-    )
-    try:
-        with (
-            Store(store.path()) as kept,
-            tqdm(total=len(benchmark.pairs), unit="pair", disable=None) as bar,
-        ):
-            distances, problems = measure(loaded, benchmark.pairs, kept, progress=bar.update)
-    except KeyboardInterrupt:
-        say("interrupted: run the same command again, and it goes on from here")
-        return 130
+    out("\n".join([f"# {benchmark.title}", *(f"# {name}: {metric!r}" for name, metric in loaded.items())]))
+    with CsvOutput(args.csv, [*COLUMNS, *loaded], say) as table:
+        try:
+            distances, problems = _measure(benchmark, loaded, table, say)
+            _drop_unmeasured(distances, skipped, problems)
+            scores = {name: benchmark.scores(values) for name, values in distances.items()}
+            out(markdown.tables(scores))
+            out("\n".join(f"# {note}" for note in benchmark.notes))
+            rows = _rows(benchmark, distances, range(len(benchmark.pairs)))
+            written = [attempt(lambda: table.finish(rows, header=[*COLUMNS, *distances]), say)]
+            if args.report:
+                written += [
+                    attempt(
+                        lambda: report.of_benchmark(
+                            args.report,
+                            benchmark,
+                            distances,
+                            scores,
+                            metrics={name: repr(loaded[name]) for name in distances},
+                            skipped=skipped,
+                            unread=problems,
+                            command=command,
+                            mapped=next((m for m in loaded.values() if isinstance(m, MapMetric)), None),
+                        ),
+                        say,
+                    )
+                ]
+        except KeyboardInterrupt:
+            where = f"; the rows so far are in {table.kept}" if table.kept else ""
+            say(f"interrupted{where}. Run the same command again, and it goes on from here")
+            return 130
+    if problems:
+        say(f"error: {len(problems)} could not be measured:{_listed(problems)}")
+    return 1 if problems or skipped or not all(written) else 0
+
+
+def _measure(benchmark: Benchmark, loaded: Mapping[str, Metric], table: CsvOutput, say) -> tuple[dict, dict[str, str]]:
+    """The distances by metric, and what could not be measured; as they are measured, they go to the table."""
+    with Store(say=say) as kept, tqdm(total=len(benchmark.pairs), unit="pair", disable=None) as bar:
+
+        def done(indices: Sequence[int], distances: Mapping[str, np.ndarray]) -> None:
+            table.add(_rows(benchmark, distances, indices))
+            bar.update(len(indices))
+
+        return measure(loaded, benchmark.pairs, kept, done=done)
+
+
+def _drop_unmeasured(distances: dict[str, np.ndarray], skipped: dict[str, str], problems: Mapping[str, str]) -> None:
+    """Moves the metrics that measured nothing to those that are skipped.
+
+    Raises:
+      ValueError: no other is left.
+    """
     for name in [name for name, values in distances.items() if np.isnan(values).all()]:
         del distances[name]
         skipped[name] = next(
@@ -65,27 +108,6 @@ def run(args: argparse.Namespace, command: str, say: Callable[[str], None]) -> i
         )
     if not distances:
         raise ValueError("no metric measured any pair: " + _listed({**skipped, **problems}))
-
-    scores = {name: benchmark.scores(values) for name, values in distances.items()}
-    print(markdown.tables(scores))
-    print(*(f"# {note}" for note in benchmark.notes), sep="\n", flush=True)
-    if args.csv:
-        _write_csv(args.csv, benchmark, distances)
-    if args.report:
-        report.of_benchmark(
-            args.report,
-            benchmark,
-            distances,
-            scores,
-            metrics={name: repr(loaded[name]) for name in distances},
-            skipped=skipped,
-            unread=problems,
-            command=command,
-            mapped=next((m for m in loaded.values() if isinstance(m, MapMetric)), None),
-        )
-    if problems:
-        say(f"error: {len(problems)} could not be measured:{_listed(problems)}")
-    return 1 if problems or skipped else 0
 
 
 def _load(names: list[str], ckpt: str) -> tuple[dict[str, Metric], dict[str, str]]:
@@ -110,11 +132,8 @@ def _listed(problems: Mapping[str, str]) -> str:
     return "".join(lines[:LISTED]) + more
 
 
-def _write_csv(path: Path, benchmark: Benchmark, distances: Mapping[str, np.ndarray]) -> None:
-    """Every pair with its distance by every metric."""
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["reference", "reference_treatment", "distorted", "distorted_treatment", *distances])
-        for pair, *values in zip(benchmark.pairs, *distances.values(), strict=True):
-            pictures = (text for picture in pair for text in (picture.path, picture.treatment))
-            table.writerow([*pictures, *(f"{value:.9g}" for value in values)])
+def _rows(benchmark: Benchmark, distances: Mapping[str, np.ndarray], indices: Iterable[int]) -> Iterator[list]:
+    """Rows of pairs with their distances by every metric."""
+    for index in indices:
+        pictures = (text for picture in benchmark.pairs[index] for text in (picture.path, picture.treatment))
+        yield [*pictures, *(f"{values[index]:.9g}" for values in distances.values())]

@@ -1,5 +1,6 @@
 """Compares image files: pairs the images of two folders, and scores pairs with few compilations in bounded memory."""
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 
 from pim_jax.data import images
 from pim_jax.evaluation.batches import padded, split
+from pim_jax.evaluation.store import Store, content, identity
 from pim_jax.metrics import Metric
 
 T = TypeVar("T")
@@ -149,6 +151,7 @@ def score(
     batch: int | None = None,
     with_maps: bool = False,
     read: Callable[[Path], np.ndarray] = images.read,
+    store: Store | None = None,
 ) -> Iterator[Result]:
     """Scores pairs of images, size by size.
 
@@ -158,21 +161,43 @@ def score(
       batch: pairs to score at once, at most; by default as many as make `PIXELS_PER_BATCH`.
       with_maps: whether to compute maps too, which takes a `pim_jax.metrics.MapMetric`.
       read: gives the pixels of a file.
+      store: of distances measured earlier, which are not measured again, unless maps are wanted. What is measured goes
+        there before it is yielded.
 
     Yields:
       a result for every pair, as soon as there is one. An image that cannot be read, or a size that the metric refuses,
       gives a result with an error.
     """
+    # Not the key of `measure`, which goes another way to the same distance, up to rounding.
+    key = f"{identity(metric)} distance" if store and not with_maps else None
     for (height, width), pairs in groups.items():
         most = batch or max(1, PIXELS_PER_BATCH // (height * width))
         # Every length is compiled too, so a size has one: the shortest that needs no more batches than `most` would.
         length = _ceil(len(pairs), _ceil(len(pairs), most))
         for some in split(pairs, length):
-            yield from _score_batch(metric, some, length, with_maps, read)
+            found, contents = _kept(store, key, some, (height, width)) if key else ({}, {})
+            new = list(_score_batch(metric, [pair for pair in some if pair not in found], length, with_maps, read))
+            if key:
+                rows = ((result.pair, result.distance) for result in new if not result.error)
+                store.put(key, [(*contents[pair], distance) for pair, distance in rows if pair in contents])
+            found |= {result.pair: result for result in new}
+            yield from (found[pair] for pair in some)
 
 
 def _ceil(a: int, b: int) -> int:
     return -(-a // b)
+
+
+def _kept(
+    store: Store, key: str, pairs: list[Match], size: tuple[int, int]
+) -> tuple[dict[Match, Result], dict[Match, tuple[str, str]]]:
+    """What the store has of some pairs, and the contents of the files that can be read."""
+    contents = {}
+    for pair in pairs:
+        with contextlib.suppress(OSError):
+            contents[pair] = content(pair.reference), content(pair.distorted)
+    known = zip(contents, store.get(key, list(contents.values())), strict=True)
+    return {pair: Result(pair, size, value) for pair, value in known if value is not None}, contents
 
 
 def _score_batch(metric, pairs: list[Match], length: int, with_maps: bool, read) -> Iterator[Result]:

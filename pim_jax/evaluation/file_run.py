@@ -1,7 +1,11 @@
-"""Scores files: prints a line for every pair, and writes the CSV, the maps and the report."""
+"""Scores files: prints a line for every pair, and writes the CSV, the maps and the report.
+
+What is measured is not lost: a distance is printed, kept and in the CSV's rows before the next one is measured, and an
+output that cannot be written costs only itself.
+"""
 
 import argparse
-import csv
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,11 +13,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from pim_jax.console import Printer, one_line
 from pim_jax.data import isolated
 from pim_jax.evaluation import compare
 from pim_jax.evaluation.compare import Match, Result
+from pim_jax.evaluation.outputs import CsvOutput, attempt
+from pim_jax.evaluation.store import Store
 from pim_jax.files import replacing
 from pim_jax.metrics import Metric
+
+COLUMNS = ("reference", "distorted", "distance", "height", "width", "weights", "digest")
 
 
 def run(
@@ -21,6 +30,7 @@ def run(
     pairs: Sequence[Match],
     args: argparse.Namespace,
     command: str,
+    out: Printer,
     say: Callable[[str], None],
     reader: isolated.Reader,
 ) -> int:
@@ -31,61 +41,123 @@ def run(
       pairs: what to score.
       args: `a`, `batch`, `csv`, `maps` and `report` of the command line.
       command: the command line, for the report.
+      out: prints a result.
       say: prints a message to standard error.
       reader: reads the files.
 
     Returns:
-      the exit status: 0, or 1 if a pair could not be scored.
-
-    Raises:
-      OSError: a result cannot be written.
+      the exit status: 0; 1 if a pair could not be scored or an output not be written; 130 if interrupted; 141 if
+      nobody reads what is printed, and nothing else was asked for.
     """
-    print(f"# {metric.name} {metric.digest}")
+    out(f"# {metric.name} {metric.digest}")
     groups, failed = compare.by_size(pairs, reader.size)
     if len(groups) > 1:
         say(f"the images come in {len(groups)} sizes, each of which is compiled once")
-    scored, brightest = [], 0.0
-    quiet = len(pairs) < 10 or None  # None: a bar on a terminal only
-    with tqdm(total=len(pairs), initial=len(failed), unit="pair", disable=quiet) as progress:
-        for result in compare.score(
-            metric, groups, batch=args.batch, with_maps=args.maps is not None, read=reader.read
-        ):
-            progress.update()
-            if result.error:
-                failed.append(result)
-                continue
-            progress.write(f"{result.pair.name}\t{result.distance:.6g}", file=sys.stdout)
-            if args.maps:
-                brightest = max(brightest, float(result.map.max()))
-                _save_map(map_path(args.maps, result.pair, ".npy"), result.map)
-            scored.append(result._replace(map=None))
-    scored.sort(key=lambda result: result.pair.name)
-
-    if scored and args.a.is_dir():
-        print(f"mean of {len(scored)}\t{np.mean([result.distance for result in scored]):.6g}")
-    if scored and args.csv:
-        _write_csv(args.csv, scored, metric)
-    if args.report:
-        from pim_jax.evaluation import report
-
-        report.of_comparison(args.report, [*scored, *failed], command=command, metric=metric)
-    if args.maps:
-        # Drawn last, on one scale, so that the pictures of a run can be compared with each other.
-        for result in tqdm(scored, desc="drawing maps", unit="map", disable=quiet):
-            _draw_map(map_path(args.maps, result.pair, ".png"), result, metric, brightest or 1.0)
+    with Store(say=say) as store, CsvOutput(args.csv, COLUMNS, say) as table:
+        maps = _Maps(args.maps, metric, say)
+        results = compare.score(
+            metric, groups, batch=args.batch, with_maps=bool(args.maps), read=reader.read, store=store
+        )
+        try:
+            with _bar(pairs, "scoring", initial=len(failed)) as bar:
+                scored = _collect(results, failed, metric, table, maps, bar, _printing(out, bar, args))
+            if scored and args.a.is_dir():
+                out(f"mean of {len(scored)}\t{np.mean([result.distance for result in scored]):.6g}")
+            written = [not scored or attempt(lambda: table.finish(_row(result, metric) for result in scored), say)]
+            if args.report:
+                written += [attempt(lambda: _report(args.report, [*scored, *failed], command, metric), say)]
+            written += [maps.draw(scored)]
+        except BrokenPipeError:
+            return 141  # as a process that SIGPIPE ends
+        except KeyboardInterrupt:
+            where = f"; the rows so far are in {table.kept}" if table.kept else ""
+            again = "" if args.maps else ". Run the same command again, and it goes on from here"
+            say(f"interrupted{where}{again}")
+            return 130
     if failed:
         reasons = "".join(f"\n  {result.pair.name}: {result.error}" for result in failed)
         say(f"error: {len(failed)} of {len(pairs)} pairs could not be scored:{reasons}")
-    return 1 if failed else 0
+    return 0 if all(written) and not failed else 1
 
 
-def _write_csv(path: Path, results: list[Result], metric: Metric) -> None:
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["reference", "distorted", "distance", "height", "width", "weights", "digest"])
-        for pair, size, distance, *_ in results:
-            # nine digits give back the float32 exactly
-            table.writerow([pair.reference, pair.distorted, f"{distance:.9g}", *size, metric.name, metric.digest])
+def _collect(results, failed: list[Result], metric: Metric, table: CsvOutput, maps: "_Maps", bar, show) -> list[Result]:
+    """What was scored, by name and without its maps; every result is kept before the next one is measured."""
+    scored = []
+    for result in results:
+        bar.update()
+        if result.error:
+            failed.append(result)
+            continue
+        table.add([_row(result, metric)])
+        maps.add(result)
+        show(result)
+        scored.append(result._replace(map=None))
+    return sorted(scored, key=lambda result: result.pair.name)
+
+
+def _printing(out: Printer, bar: tqdm, args: argparse.Namespace) -> Callable[[Result], None]:
+    def show(result: Result) -> None:
+        with bar.external_write_mode(file=sys.stdout):
+            out(f"{one_line(result.pair.name)}\t{result.distance:.6g}")
+        if out.closed and not (args.csv or args.maps or args.report):
+            raise BrokenPipeError  # nobody wants to know
+
+    return show
+
+
+def _report(path: Path, results: Sequence[Result], command: str, metric: Metric) -> None:
+    # Here, not above: it takes matplotlib, which scores alone do not.
+    from pim_jax.evaluation import report
+
+    report.of_comparison(path, results, command=command, metric=metric)
+
+
+def _bar(things: Sequence, what: str, *, initial: int = 0) -> tqdm:
+    # Of few pairs none; else on a terminal only, which is what None means.
+    return tqdm(total=len(things), initial=initial, desc=what, unit="pair", disable=len(things) < 10 or None)
+
+
+def _row(result: Result, metric: Metric) -> list:
+    # nine digits give back the float32 exactly
+    distance = f"{result.distance:.9g}"
+    return [result.pair.reference, result.pair.distorted, distance, *result.size, metric.name, metric.digest]
+
+
+class _Maps:
+    """The maps of a run: their values as they are measured, their pictures at the end, when the scale is known."""
+
+    def __init__(self, folder: Path | None, metric: Metric, say: Callable[[str], None]):
+        self._folder, self._metric, self._say = folder, metric, say
+        self._brightest, self._written = 0.0, True
+
+    def add(self, result: Result) -> None:
+        """Writes the values of a map; after one that cannot be written, no more."""
+        if not self._folder or not self._written:
+            return
+        self._brightest = max(self._brightest, float(result.map.max()))
+        content = io.BytesIO()  # numpy.save to a file does not say that a disk is full
+        np.save(content, result.map.astype(np.float32))
+        try:
+            with replacing(map_path(self._folder, result.pair, ".npy")) as temporary:
+                temporary.write_bytes(content.getbuffer())
+        except OSError as error:
+            self._stop(error)
+
+    def draw(self, results: Sequence[Result]) -> bool:
+        """Draws all maps on one scale, so that they can be compared; whether all could be written."""
+        if self._folder and self._written:
+            try:
+                with _bar(results, "drawing maps") as bar:
+                    for result in results:
+                        _draw_map(self._folder, result, self._metric, self._brightest or 1.0)
+                        bar.update()
+            except OSError as error:
+                self._stop(error)
+        return self._written
+
+    def _stop(self, error: OSError) -> None:
+        self._written = False
+        self._say(f"error: {error}; no more maps are written")
 
 
 def map_path(folder: Path, pair: Match, suffix: str) -> Path:
@@ -93,18 +165,12 @@ def map_path(folder: Path, pair: Match, suffix: str) -> Path:
     return folder / f"{pair.name}{suffix}"
 
 
-def _save_map(path: Path, values: np.ndarray) -> None:
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, values.astype(np.float32))
-
-
-def _draw_map(path: Path, result: Result, metric: Metric, maximum: float) -> None:
-    # Here, not above: it takes matplotlib, which scores alone do not.
-    from pim_jax.evaluation import maps
+def _draw_map(folder: Path, result: Result, metric: Metric, maximum: float) -> None:
+    from pim_jax.evaluation import maps  # here, as above
 
     maps.draw(
-        np.load(path.with_suffix(".npy")),
-        path,
+        np.load(map_path(folder, result.pair, ".npy")),
+        map_path(folder, result.pair, ".png"),
         maximum=maximum,
         title=result.pair.name,
         subtitle=f"distance {result.distance:.6g}   {metric.name} {metric.digest}",

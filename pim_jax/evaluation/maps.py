@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from pim_jax.console import printable
 from pim_jax.files import replacing
 
 DPI = 100
@@ -48,6 +49,7 @@ def draw(values: np.ndarray, path: Path, *, maximum: float, title: str, subtitle
     colour_bar = figure.colorbar(shown, cax=bar_axes)
     colour_bar.ax.tick_params(labelsize=9)
     colour_bar.outline.set_visible(False)
+    title, text = printable(title), {key: printable(value) for key, value in text.items()}
     title = title if len(title) <= 50 else f"…{title[-49:]}"
     for line, y, style in [(title, 26, {"fontsize": 12, "fontweight": "bold"}), (subtitle, 48, {"fontsize": 9.5})]:
         # a file's name may hold a $, which is no formula

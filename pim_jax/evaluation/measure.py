@@ -1,6 +1,5 @@
 """Measures many pairs of pictures with several metrics: every picture encoded once, nothing measured twice."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pim_jax import provenance
 from pim_jax.data import images
 from pim_jax.evaluation import pictures
 from pim_jax.evaluation.batches import padded, split
 from pim_jax.evaluation.compare import PIXELS_PER_BATCH, common_size
 from pim_jax.evaluation.pictures import Pair, Picture
-from pim_jax.evaluation.store import Store
+from pim_jax.evaluation.store import Store, content, identity
 from pim_jax.metrics import Metric
 
 PIXELS_AT_ONCE = 2**21  # of the pictures that are held in memory, with what one metric makes of them
@@ -27,7 +25,7 @@ def measure(
     pairs: Sequence[Pair],
     store: Store,
     *,
-    progress: Callable[[int], Any] = lambda count: None,
+    done: Callable[[Sequence[int], Mapping[str, np.ndarray]], Any] = lambda indices, distances: None,
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The distances of all pairs by all metrics.
 
@@ -38,7 +36,7 @@ def measure(
       metrics: by the name that the results get.
       pairs: what to compare, those of one reference best one after the other.
       store: of distances measured earlier.
-      progress: called with a number of pairs as they are done.
+      done: called with the indices of pairs as soon as they are measured, and with the distances so far.
 
     Returns:
       [pairs] float64 by metric, NaN where there is no distance; and why not, by picture, pair or metric and pair.
@@ -46,7 +44,8 @@ def measure(
     distances = {name: np.full(len(pairs), np.nan) for name in metrics}
     identities = {name: identity(metric) for name, metric in metrics.items()}
     groups, fingerprints, problems = _prepare(pairs)
-    progress(len(pairs) - sum(map(len, groups.values())))
+    comparable = {index for indices in groups.values() for index in indices}
+    done([index for index in range(len(pairs)) if index not in comparable], distances)
     for (height, width), indices in groups.items():
         encoders = {name: _Encoder(metric, height * width) for name, metric in metrics.items()}
         later = Counter(picture for index in indices for picture in pairs[index])
@@ -70,13 +69,8 @@ def measure(
                     rows = zip(todo, found, strict=True)
                     store.put(identities[name], [(*keys[index], float(value)) for index, value in rows])
                 encoders[name].forget(later)
-            progress(len(chunk))
+            done(chunk, distances)
     return distances, problems
-
-
-def identity(metric: Metric) -> str:
-    """A text that changes with whatever changes a distance between two files: weights, code, versions of libraries."""
-    return f"{metric!r} {provenance.of(metric, pictures)}"
 
 
 def _prepare(pairs: Sequence[Pair]) -> tuple[dict[tuple[int, int], list[int]], dict[Picture, str], dict[str, str]]:
@@ -101,7 +95,7 @@ def _content(path: Path, problems: dict[str, str]) -> str | None:
     """A digest of an image file; None, and a problem, for a file that is none."""
     try:
         images.size(path)
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return content(path)
     except (OSError, ValueError) as error:
         problems[str(path)] = str(error)
         return None

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
+from pim_jax.console import printable
 from pim_jax.evaluation import page, pictures
 from pim_jax.evaluation.compare import Result
 from pim_jax.evaluation.datasets.benchmark import Benchmark
@@ -57,7 +58,8 @@ def of_benchmark(
     """Writes the report of a benchmark: scores, plots, and the worst disagreements of a metric with people.
 
     Args:
-      path: the HTML file, replaced once the new one is whole.
+      path: the HTML file, replaced once the new one is whole. Bytes of names that are no text are shown
+        as escapes.
       benchmark: what was measured.
       distances: [pairs] float64 by metric, at least one.
       scores: `benchmark.scores` by metric.
@@ -92,7 +94,8 @@ def of_comparison(path: Path, results: Sequence[Result], *, command: str, metric
     """Writes the report of pairs of images: their distances, and those that differ most as pictures.
 
     Args:
-      path: the HTML file, replaced once the new one is whole.
+      path: the HTML file, replaced once the new one is whole. Bytes of names that are no text are shown
+        as escapes.
       results: of `compare.score`; those with an error are listed. Maps that are missing are computed, if the
         metric has any.
       command: the command line.
@@ -263,6 +266,5 @@ def _count(pairs: int) -> str:
 
 
 def _write(path: Path, html: str) -> None:
-    # A name that is no valid text, as files may have, is written with its bytes as escapes.
     with replacing(path) as temporary:
-        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(printable(html), encoding="utf-8")

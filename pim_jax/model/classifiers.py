@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pim_jax.model.pyramid import Grid
+from pim_jax.model.receptive_field import ReceptiveField
 
 
 class Network(NamedTuple):
@@ -102,22 +102,20 @@ def activations(
     return compared
 
 
-def grids(network: Network) -> list[Grid]:
-    """Where the samples of each compared layer lie: the middles of what they see. Fine to coarse.
+def receptive_fields(network: Network) -> list[ReceptiveField]:
+    """Of the samples of each compared layer, fine to coarse.
 
     Example:
-      >>> grids(VGG16)[-1]
-      Grid(stride=16, offset=7.5)
+      >>> receptive_fields(VGG16)[0]
+      ReceptiveField(stride=1, offset=0.0, reach=2.0)
     """
-    stride, offset, compared = 1, 0.0, []
+    field, compared = ReceptiveField(), []
     for layer, (support, padding) in enumerate(zip(network.supports, network.paddings, strict=True)):
         if layer in network.pooled:
-            offset += stride * (network.pool - 1) / 2
-            stride *= 2
-        offset += stride * ((support - 1) / 2 - padding)
-        stride *= network.stride if layer == 0 else 1
+            field = field.through(network.pool, step=2, padding=0)
+        field = field.through(support, step=network.stride if layer == 0 else 1, padding=padding)
         if layer in network.compared:
-            compared.append(Grid(stride, offset))
+            compared.append(field)
     return compared
 
 

@@ -3,27 +3,32 @@
 Ablations have one deep network, on the image itself, whose layers stand in for the bands (section 3.4).
 """
 
+import itertools
+
 import jax
 from flax import nnx
 
 from pim_jax.model import classifiers
 from pim_jax.model.convolution import convolve
-from pim_jax.model.pyramid import Grid
+from pim_jax.model.receptive_field import ReceptiveField
 
-SUPPORT = 5
-_RADIUS = SUPPORT // 2
-_CHANNELS = 3
+COLOURS = 3
 
 Span = tuple[int, int]
+Window = tuple[Span, Span]  # rows, columns
 
 
 class Cnn(nnx.Module):
-    """5x5 convolutions with ReLU between, linear last, zero padded at the borders of the band."""
+    """Convolutions with ReLU between, linear last, zero padded at the borders of the band.
 
-    def __init__(self, widths: tuple[int, ...], *, rngs: nnx.Rngs):
-        self.depth = len(widths)
-        for layer, (before, after) in enumerate(zip((_CHANNELS, *widths), widths, strict=False)):
-            setattr(self, f"conv{layer}", nnx.Conv(before, after, (SUPPORT, SUPPORT), rngs=rngs))
+    With `skip_connections`, a layer adds its input before the ReLU, where it has as many units (He et al., Deep
+    residual learning for image recognition, CVPR 2016, with one convolution a block).
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, ...], *, support: int, skip_connections: bool, rngs: nnx.Rngs):
+        self.depth, self.radius, self.skip_connections = len(widths), support // 2, skip_connections
+        for layer, (before, after) in enumerate(itertools.pairwise((channels, *widths))):
+            setattr(self, f"conv{layer}", nnx.Conv(before, after, (support, support), rngs=rngs))
 
     def __call__(self, band: jax.Array, rows: Span, columns: Span) -> jax.Array:
         """Features in a window of the band, computed from that window and its receptive field alone.
@@ -32,35 +37,42 @@ class Cnn(nnx.Module):
         layers need them. The result is that of the whole band, cut out.
 
         Args:
-          band: [N, H, W, 3] float.
+          band: [N, H, W, channels] float.
           rows, columns: the wanted window, half-open, within the band.
 
         Returns:
           [N, rows, columns, widths[-1]].
         """
         shape = band.shape[1:3]
-        have = [_grow(span, self.depth * _RADIUS, length) for span, length in zip((rows, columns), shape, strict=True)]
+        have = grow((rows, columns), self.depth * self.radius, shape)
         x = band[:, slice(*have[0]), slice(*have[1])]
         for layer in range(self.depth):
-            margin = (self.depth - 1 - layer) * _RADIUS
-            want = [_grow(span, margin, length) for span, length in zip((rows, columns), shape, strict=True)]
-            padding = tuple((h[0] - w[0] + _RADIUS, w[1] - h[1] + _RADIUS) for h, w in zip(have, want, strict=True))
-            conv = getattr(self, f"conv{layer}")
-            x = convolve(x, conv.kernel[...], padding) + conv.bias[None, None, None]
-            x = jax.nn.relu(x) if layer < self.depth - 1 else x
+            want = grow((rows, columns), (self.depth - 1 - layer) * self.radius, shape)
+            x = self._layer(layer, x, have, want)
             have = want
         return x
 
+    def _layer(self, layer: int, x: jax.Array, have: Window, want: Window) -> jax.Array:
+        """What a layer computes in the window `want` of x in the window `have`."""
+        conv, radius = getattr(self, f"conv{layer}"), self.radius
+        padding = tuple((h[0] - w[0] + radius, w[1] - h[1] + radius) for h, w in zip(have, want, strict=True))
+        y = convolve(x, conv.kernel[...], padding) + conv.bias[None, None, None]
+        if layer == self.depth - 1:
+            return y
+        if self.skip_connections and x.shape[-1] == y.shape[-1]:
+            rows, columns = (slice(w[0] - h[0], w[1] - h[0]) for h, w in zip(have, want, strict=True))
+            y = y + x[:, rows, columns]
+        return jax.nn.relu(y)
+
 
 class Frontend(nnx.Module):
-    """The networks of all bands, coarse to fine."""
+    """The networks of all bands, coarse to fine; `channels` of each band."""
 
-    def __init__(self, bands: int, widths: tuple[int, ...], *, rngs: nnx.Rngs):
-        self.bands = bands
-        for band in range(bands):
-            setattr(self, f"band{band}", Cnn(widths, rngs=rngs))
+    def __init__(self, channels: tuple[int, ...], widths: tuple[int, ...], **options):
+        for band, before in enumerate(channels):
+            setattr(self, f"band{band}", Cnn(before, widths, **options))
 
-    def __call__(self, bands: list[jax.Array], windows: list[tuple[Span, Span]]) -> list[jax.Array]:
+    def __call__(self, bands: list[jax.Array], windows: list[Window]) -> list[jax.Array]:
         """Features of every band within its window; see `Cnn.__call__`."""
         return [
             getattr(self, f"band{i}")(band, *window)
@@ -75,7 +87,7 @@ class Classifier(nnx.Module):
         self.network, self.hidden = network, hidden
         architecture = classifiers.NETWORKS[network]
         self.depth = len(architecture.units)
-        channels = (_CHANNELS, *architecture.units)
+        channels = (COLOURS, *architecture.units)
         for layer, support in enumerate(architecture.supports):
             setattr(self, f"conv{layer}", nnx.Conv(*channels[layer : layer + 2], (support, support), rngs=rngs))
 
@@ -87,17 +99,12 @@ class Classifier(nnx.Module):
         return classifiers.bands(compared, hidden=self.hidden)
 
 
-def radius(widths: tuple[int, ...]) -> int:
-    """How many samples to each side a feature depends on."""
-    return len(widths) * _RADIUS
-
-
-def whole(bands: list[jax.Array]) -> list[tuple[Span, Span]]:
+def whole(bands: list[jax.Array]) -> list[Window]:
     """Returns the windows that cover each band."""
     return [((0, band.shape[1]), (0, band.shape[2])) for band in bands]
 
 
-def centres(bands: list[jax.Array], grids: tuple[Grid, ...], size: int) -> list[tuple[Span, Span]]:
+def centres(bands: list[jax.Array], fields: tuple[ReceptiveField, ...], size: int) -> list[Window]:
     """Returns windows of `size` samples a side around the middle of the image, aligned across scales (paper, A.2).
 
     Sample `size // 2` of every window lies at one point of the image: the grid point of the coarsest band nearest the
@@ -105,25 +112,33 @@ def centres(bands: list[jax.Array], grids: tuple[Grid, ...], size: int) -> list[
 
     Args:
       bands: [N, h, w, C] each.
-      grids: where the samples of each band lie.
+      fields: of the samples of each band.
       size: samples a side.
     """
-    return [tuple(_centre(axis, bands, grids, i, size) for axis in (1, 2)) for i in range(len(bands))]
+    return [tuple(_centre(axis, bands, fields, i, size) for axis in (1, 2)) for i in range(len(bands))]
 
 
-def cut(bands: list[jax.Array], windows: list[tuple[Span, Span]]) -> list[jax.Array]:
+def cut(bands: list[jax.Array], windows: list[Window]) -> list[jax.Array]:
     """Cuts windows out of whole bands."""
     return [band[:, slice(*rows), slice(*columns)] for band, (rows, columns) in zip(bands, windows, strict=True)]
 
 
-def _centre(axis: int, bands: list[jax.Array], grids: tuple[Grid, ...], band: int, size: int) -> Span:
-    coarsest = max(range(len(bands)), key=lambda i: grids[i].stride)
-    middle = grids[coarsest].stride * (bands[coarsest].shape[axis] // 2) + grids[coarsest].offset
+def _centre(axis: int, bands: list[jax.Array], fields: tuple[ReceptiveField, ...], band: int, size: int) -> Span:
+    coarsest = max(range(len(bands)), key=lambda i: fields[i].stride)
+    middle = fields[coarsest].stride * (bands[coarsest].shape[axis] // 2) + fields[coarsest].offset
     length = bands[band].shape[axis]
-    index = round((middle - grids[band].offset) / grids[band].stride)
+    index = round((middle - fields[band].offset) / fields[band].stride)
     start = min(max(index - size // 2, 0), max(length - size, 0))
     return start, min(start + size, length)
 
 
-def _grow(span: Span, margin: int, length: int) -> Span:
-    return max(span[0] - margin, 0), min(span[1] + margin, length)
+def grow(window: Window, margin: int, size: tuple[int, int]) -> Window:
+    """Returns the window with so many samples more on each side, as far as a band of this height and width has them.
+
+    Example:
+      >>> grow(((1, 5), (4, 8)), 2, (16, 9))
+      ((0, 7), (2, 9))
+    """
+    return tuple(
+        (max(start - margin, 0), min(end + margin, length)) for (start, end), length in zip(window, size, strict=True)
+    )

@@ -3,7 +3,6 @@
 Images are [N, H, W, 3] float sRGB in [0, 1]. Parameters are a nested dict of float32 arrays with string keys.
 """
 
-import dataclasses
 import functools
 import math
 import types
@@ -13,110 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from pim_jax.model import classifiers, encoders, frontend, pyramid
+from pim_jax.model import encoders, frontend, normalisation
+from pim_jax.model.config import ModelConfig
+from pim_jax.model.folding import Folded
 from pim_jax.model.mixture import Mixture
-from pim_jax.model.pyramid import Grid
-
-NETWORKS = ("cnn", *classifiers.NETWORKS)
 
 Params = dict
 
 
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """What the networks look like. The defaults are the paper's PIM-1.
-
-    Attributes:
-      pyramid: "steerable", "laplacian" or "none" (one network on the image itself).
-      scales: bandpass scales of the steerable pyramid, bands of the Laplacian one.
-      orientations: oriented bands per scale of the steerable pyramid: 1, 2, 4 or 6.
-      laplacian_residual: the coarsest Laplacian band is the lowpass image.
-      network: "cnn", PIM's own; or "alexnet" or "vgg16", on the image itself: the outputs of their last convolution
-        stand in for the bands (paper, section 3.4).
-      hidden: the outputs of every layer that LPIPS compares are bands of their own. Not for "cnn".
-      widths: units of each convolutional layer of the "cnn".
-      mixtures: components K of the marginal encoder.
-      dimensions: dimensions of z at each position.
-      layers: ReLU layers in each path of the encoders.
-      head: "paper" ends the means' path with a linear layer, "released" (the official checkpoints) does not.
-
-    Raises:
-      ValueError: a field has a value that no model can have.
-    """
-
-    pyramid: str = "steerable"
-    scales: int = 3
-    orientations: int = 2
-    laplacian_residual: bool = True
-    network: str = "cnn"
-    hidden: bool = False
-    widths: tuple[int, ...] = (64, 64, 64, 3)
-    mixtures: int = 1
-    dimensions: int = 10
-    layers: int = 2
-    head: str = "paper"
-
-    def __post_init__(self):
-        _check("pyramid", self.pyramid, self.pyramid in pyramid.KINDS, f"one of {', '.join(pyramid.KINDS)}")
-        _check("scales", self.scales, self.scales >= 1, "at least 1")
-        _check("orientations", self.orientations, self.orientations in (1, 2, 4, 6), "1, 2, 4 or 6")
-        _check("network", self.network, self.network in NETWORKS, f"one of {', '.join(NETWORKS)}")
-        if self.network == "cnn":
-            _check("hidden", self.hidden, not self.hidden, "False for the network cnn")
-        else:
-            _check("pyramid", self.pyramid, self.pyramid == "none", f"none for the network {self.network}")
-        _check("widths", self.widths, len(self.widths) >= 1 and min(self.widths) >= 1, "one or more positive numbers")
-        _check("mixtures", self.mixtures, self.mixtures >= 1, "at least 1")
-        _check("dimensions", self.dimensions, self.dimensions >= 1, "at least 1")
-        _check("layers", self.layers, self.layers >= 1, "at least 1")
-        _check("head", self.head, self.head in encoders.HEADS, f"one of {', '.join(encoders.HEADS)}")
-
-    @property
-    def pyramid_options(self) -> dict:
-        """What `pim_jax.model.pyramid.transform`, `grids`, `sizes` and `reach` take."""
-        return dict(
-            kind=self.pyramid,
-            scales=self.scales,
-            orientations=self.orientations,
-            laplacian_residual=self.laplacian_residual,
-        )
-
-    @property
-    def grids(self) -> tuple[Grid, ...]:
-        """Where the samples of each band lie."""
-        if self.network != "cnn":
-            return tuple(classifiers.bands(classifiers.grids(classifiers.NETWORKS[self.network]), hidden=self.hidden))
-        return pyramid.grids(**self.pyramid_options)
-
-    @property
-    def smallest_size(self) -> int:
-        """The least height and width of an image, in pixels."""
-        if self.network != "cnn":
-            return classifiers.NETWORKS[self.network].smallest
-        return pyramid.smallest_size(kind=self.pyramid, scales=self.scales, laplacian_residual=self.laplacian_residual)
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """How many features each band has.
-
-        Example:
-          >>> ModelConfig(pyramid="none", network="vgg16", hidden=True).channels
-          (512, 512, 256, 128, 64)
-        """
-        if self.network != "cnn":
-            network = classifiers.NETWORKS[self.network]
-            return tuple(classifiers.bands([network.units[layer] for layer in network.compared], hidden=self.hidden))
-        return (self.widths[-1],) * len(self.grids)
-
-
-class Pim(nnx.Module):
+class Networks(nnx.Module):
     """All networks; each band has its own encoders and, unless it is a layer of a classifier, its own frontend."""
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
         shape = dict(dimensions=config.dimensions, layers=config.layers, head=config.head, rngs=rngs)
         channels = {f"band{i}": width for i, width in enumerate(config.channels)}
         if config.network == "cnn":
-            self.frontend = frontend.Frontend(len(channels), config.widths, rngs=rngs)
+            options = dict(support=config.support, skip_connections=config.skip_connections, rngs=rngs)
+            self.frontend = frontend.Frontend(config.inputs, config.widths, **options)
         else:
             self.frontend = frontend.Classifier(config.network, config.hidden, rngs=rngs)
         self.marginal = nnx.Dict(
@@ -180,8 +92,14 @@ def features(config: ModelConfig, params: Params, image: jax.Array, *, centre: i
 
 
 def bands(config: ModelConfig, image: jax.Array) -> list[jax.Array]:
-    """The pyramid of [N, H, W, 3], coarse to fine; see `pim_jax.model.pyramid`."""
-    return pyramid.transform(image, **config.pyramid_options)
+    """The folded pyramid of [N, H, W, 3], coarse to fine, once for every member; see `pim_jax.model.pyramid`."""
+    return _bands(config.multiscale, image) * config.members
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _bands(multiscale: Folded, image: jax.Array) -> list[jax.Array]:
+    """Jitted, so that its hundreds of operations are traced once for each shape, however often a program has them."""
+    return multiscale.bands(image)
 
 
 def frontend_of(config: ModelConfig, params: Params, bands: list[jax.Array]) -> list[jax.Array]:
@@ -191,13 +109,30 @@ def frontend_of(config: ModelConfig, params: Params, bands: list[jax.Array]) -> 
 
 def centres(config: ModelConfig, bands: list[jax.Array], size: int):
     """The windows, (rows, columns) per band, that `features(…, centre=size)` computes; bands are [N, h, w, …]."""
-    return frontend.centres(bands, config.grids, size)
+    return frontend.centres(bands, config.receptive_fields, size)
 
 
 def marginal(config: ModelConfig, params: Params, features: list[jax.Array]) -> list[Mixture]:
-    """q(z|x): a mixture per band and position, from the features of x."""
+    """q(z|x): a mixture per band and position, from the features of x, before it is normalised."""
     encoder = _bind(config, params).marginal
     return [encoder[f"band{i}"](f) for i, f in enumerate(features)]
+
+
+def embed(config: ModelConfig, params: Params, features: list[jax.Array]) -> list[Mixture]:
+    """q(z|x) as the metric compares it: normalised, where the configuration says so.
+
+    Args:
+      features: [N, h, w, channels] per band, of whole bands, or of windows whose outermost samples are not used:
+        z depends on `normalisation.RADIUS` samples to each side.
+    """
+    return normalise(config, marginal(config, params, features))
+
+
+def normalise(config: ModelConfig, mixtures: list[Mixture]) -> list[Mixture]:
+    """Normalises z of whole bands, [N, h, w, K, dimensions], or leaves it as it is; see `embed`."""
+    if not config.normalisation:
+        return mixtures
+    return [normalisation.normalise(mixture, config.normalisation) for mixture in mixtures]
 
 
 def full(
@@ -208,7 +143,7 @@ def full(
     return [encoder[f"band{i}"](x, y) for i, (x, y) in enumerate(zip(features_x, features_y, strict=True))]
 
 
-def _bind(config: ModelConfig, params: Params) -> Pim:
+def _bind(config: ModelConfig, params: Params) -> Networks:
     return nnx.merge(_split(config)[0], params)
 
 
@@ -219,7 +154,7 @@ def _split(config: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
     def build():
         # Any key will do, and `nnx.Rngs` would count every key under the trace, which takes three times as long.
         key = jax.random.key(0)
-        return Pim(config, rngs=types.SimpleNamespace(params=lambda: key))
+        return Networks(config, rngs=types.SimpleNamespace(params=lambda: key))
 
     return nnx.split(nnx.eval_shape(build), nnx.Param)
 
@@ -232,8 +167,3 @@ def _glorot_limit(leaf: jax.ShapeDtypeStruct) -> float:
 def _he_limit(leaf: jax.ShapeDtypeStruct) -> float:
     """The same for layers that are followed by a ReLU, which halves the mean square (He et al. 2015)."""
     return (6 / math.prod(leaf.shape[:-1])) ** 0.5 if leaf.ndim > 1 else 0.0
-
-
-def _check(field: str, value, holds: bool, wanted: str):
-    if not holds:
-        raise ValueError(f"model.{field} must be {wanted}, not {value!r}")

@@ -11,14 +11,16 @@ AlexNet and VGG16 see a hundred pixels to each side, so that halos would be most
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from pim_jax.model import frontend, pim, pyramid
+from pim_jax.model import pim
+from pim_jax.model.config import ModelConfig
 from pim_jax.model.mixture import Mixture
-from pim_jax.model.pim import ModelConfig, Params
+from pim_jax.model.pim import Params
 
 KEPT = 256  # pixels a side of what is kept of a region, at most, for one image
 _LEAST = 128
@@ -57,17 +59,15 @@ def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
       >>> plan(ModelConfig(), (512, 768), 1).counts, plan(ModelConfig(), (1080, 1920), 1).counts
       ((1, 3), (5, 8))
     """
-    strides = tuple(grid.stride for grid in config.grids)
+    strides = tuple(field.stride for field in config.receptive_fields)
     if config.network != "cnn":
         whole = [
             tuple(Span(length, length, length, length) for length in s) for s in (size, *_band_sizes(config, size))
         ]
         return Plan((1, 1), whole[0], (0, 0), strides, tuple(whole[1:]))
-    radius = frontend.radius(config.widths)
-    reach = max(
-        stride * radius + band for stride, band in zip(strides, pyramid.reach(**config.pyramid_options), strict=True)
-    )
-    step = pyramid.period(kind=config.pyramid, scales=config.scales)
+    seen = 2 * config.radius + 1
+    reach = max(math.ceil(field.through(seen).farthest()) for field in config.receptive_fields)
+    step = config.multiscale.period
     most = max(_LEAST, int(KEPT / batch**0.5))
     axes = [_cut(length, most, -(-reach // step) * step, step) for length in size]
     counts, image, halos = zip(*axes, strict=True)
@@ -77,7 +77,7 @@ def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
         spans = []
         for axis in (0, 1):
             kept = lengths[axis] if counts[axis] == 1 else image[axis].kept // stride
-            context = min(kept + 2 * radius, regions[axis])
+            context = min(kept + seen - 1, regions[axis])
             spans.append(Span(lengths[axis], regions[axis], context, kept))
         bands.append(tuple(spans))
     return Plan(counts, image, halos, strides, tuple(bands))
@@ -99,7 +99,7 @@ def embed(config: ModelConfig, params: Params, plan: Plan, image: jax.Array, ind
       A mixture per band: means [N, rows, columns, K, dimensions] and logits, as many rows and columns as its context.
     """
     if plan.counts == (1, 1):
-        return pim.marginal(config, params, pim.features(config, params, image))
+        return pim.embed(config, params, pim.features(config, params, image))
     starts = _starts(plan, index)
     windows = [
         _slice(band, [c - s // stride for c, s in zip(context, starts, strict=True)], [span.context for span in spans])
@@ -107,7 +107,7 @@ def embed(config: ModelConfig, params: Params, plan: Plan, image: jax.Array, ind
             pim.bands(config, image), plan.strides, plan.bands, _contexts(plan, index), strict=True
         )
     ]
-    return pim.marginal(config, params, pim.frontend_of(config, params, windows))
+    return pim.embed(config, params, pim.frontend_of(config, params, windows))
 
 
 def context(plan: Plan, wholes: list[jax.Array], index) -> list[jax.Array]:
@@ -159,7 +159,7 @@ def _cut(length: int, most: int, halo: int, step: int) -> tuple[int, Span, int]:
 
 def _band_sizes(config: ModelConfig, size: tuple[int, int]) -> list[tuple[int, int]]:
     if config.network == "cnn":
-        return pyramid.sizes(size, **config.pyramid_options)
+        return config.multiscale.sizes(size) * config.members
     image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     features = jax.eval_shape(functools.partial(pim.features, config), pim.shapes(config), image)
     return [band.shape[1:3] for band in features]

@@ -185,7 +185,7 @@ def count(model: SpipsModel) -> int:
     """
     maps = {CONVENTIONAL: CONVENTIONAL_MAPS, "alex": range(LAYERS), "vgg": range(LAYERS)}
     if model.perceptual == "pim":
-        maps["pim"] = metric.load(model.pim).config.grids
+        maps["pim"] = metric.load(model.pim).config.receptive_fields
     return len(streams(model, {part: maps[part] for part in names(model)}))
 
 

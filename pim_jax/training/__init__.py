@@ -1,1 +1,1 @@
-"""Training: objectives, step, schedule, checkpoints, log."""
+"""Training: objectives, the step, checkpoints, several processes, the log, and how a run stands."""

@@ -1,4 +1,7 @@
-"""Checkpoints of a training run: the state after a step, written while training goes on. The format is `stored`'s."""
+"""Checkpoints of a training run: the state after a step, written while training goes on.
+
+`pim_jax.stored` describes the format.
+"""
 
 import contextlib
 import logging
@@ -23,12 +26,12 @@ _MAX_OPTIMIZER_BYTES = 4 * 4 * MAX_PARAMETERS  # of the files: two moments and, 
 
 @contextlib.contextmanager
 def manager(workdir: str | Path, *, keep: int) -> Iterator[ocp.CheckpointManager]:
-    """A context with the checkpoints of a run, for writing; its end waits for the last save.
+    """A context for writing the checkpoints of a run. Its end waits for the last save.
 
-    After an exception only a single process waits: others, with which it would have to finish, may be gone.
+    After an exception, one of several processes does not wait: the others may be gone, and it cannot finish alone.
 
     Raises:
-      OSError: a checkpoint cannot be written; the message says why, and which is the last that was.
+      OSError: a checkpoint cannot be written. The message says why, and which is the last that was written.
     """
     directory = files.place(workdir) / stored.CHECKPOINTS
     options = ocp.CheckpointManagerOptions(
@@ -52,7 +55,16 @@ def manager(workdir: str | Path, *, keep: int) -> Iterator[ocp.CheckpointManager
 
 
 def save(manager: ocp.CheckpointManager, state: State, about: dict) -> None:
-    """Starts writing a checkpoint and returns; `about` must be JSON. Raises OSError if this or the last one fails."""
+    """Starts writing a checkpoint, and returns while it is being written.
+
+    Args:
+      manager: from `manager`.
+      state: the state to write.
+      about: JSON: what the weights are.
+
+    Raises:
+      OSError: this checkpoint cannot be written, or the one before could not.
+    """
     # Copied, because the next step donates the state's buffers while orbax is still writing.
     params, optimizer = jax.tree.map(jnp.copy, (state.params, state.optimizer))
     args = ocp.args.Composite(
@@ -66,7 +78,7 @@ def save(manager: ocp.CheckpointManager, state: State, about: dict) -> None:
 
 
 def check_saving(manager: ocp.CheckpointManager) -> None:
-    """Raises OSError if the checkpoint that is being written has failed so far."""
+    """Raises OSError if writing the last checkpoint has failed."""
     with _writing(manager.directory):
         manager.check_for_errors()
 
@@ -78,7 +90,7 @@ def wait(manager: ocp.CheckpointManager) -> None:
 
 
 def newest(manager: ocp.CheckpointManager) -> dict | None:
-    """Returns what is known of the newest checkpoint, its `about`, or None if there is none.
+    """Returns the `about` of the newest checkpoint, or None if there is no checkpoint.
 
     Raises:
       ValueError: it is damaged.
@@ -93,7 +105,7 @@ def restore(manager: ocp.CheckpointManager, state: State) -> State:
 
     Args:
       manager: from `manager`; there must be a checkpoint.
-      state: a state of the same configuration; its shapes and shardings are used, not its values.
+      state: a state of the same configuration. Its shapes and shardings are used, its values are not.
 
     Raises:
       ValueError: the checkpoint is damaged.
@@ -131,7 +143,7 @@ def load_whole(directory: str | Path) -> tuple[Weights, Any]:
 
 
 def _check_room(directory: Path, tree) -> None:
-    # Asked first, because orbax's threads print pages of tracebacks on a full disk.
+    # Checked first, because orbax's threads print pages of tracebacks when the disk is full.
     if files.in_bucket(directory):
         return
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + _METADATA_BYTES

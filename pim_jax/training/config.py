@@ -10,26 +10,29 @@ from pim_jax.training.objectives import CONTRASTS, OBJECTIVES
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything that decides what a run computes. The defaults are the paper's (appendix A.2) where it says.
+    """Everything that decides what a run computes. The defaults are the paper's (appendix A.2) where it states them.
 
     Attributes:
       model: the networks.
-      objective: "ixyz", "infonce" or "single-infonce".
-      contrast: place of the minibatch marginal: "position", "band" or "joint".
+      objective: a name in `pim_jax.training.objectives.OBJECTIVES`.
+      contrast: where the minibatch marginal is taken: at every "position", per "band", or once for all ("joint").
       steps: gradient steps in all.
       batch: frame pairs in a global batch.
       patch: side of the random crops, pixels.
-      centre: side of the windows of z that enter the loss, samples.
+      centre: side of the window of each band that enters the loss, in the band's samples.
       noise: largest standard deviation of the noise that is added to every frame, for images in [0, 1].
       learning_rate: Adam's, at the start.
-      learning_rate_drops: steps after which it is divided by `learning_rate_factor`.
-      learning_rate_factor: see above.
+      learning_rate_drops: steps after which the learning rate is divided by `learning_rate_factor`.
+      learning_rate_factor: by how much.
       beta_steps: steps over which β grows smoothly from 0 to 1.
-      precision: of matrix products in training: "default", "high" or "highest", which only accelerators tell apart, or
-        "bfloat16", with which the CNNs multiply bfloat16 on every device.
-      seed: of initialisation, data order and noise.
+      precision: of matrix products in training. "default", "high" and "highest" differ on accelerators only. With
+        "bfloat16" the CNNs multiply bfloat16 on every device.
+      seed: of the initialisation, the order of the data and the noise.
       log_every, save_every: steps between log lines and between checkpoints.
-      keep: newest checkpoints kept.
+      keep: how many of the newest checkpoints are kept.
+
+    Raises:
+      ValueError: a field has a value that no run can have.
     """
 
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
@@ -61,7 +64,7 @@ class Config:
         check_field("learning_rate_factor", self.learning_rate_factor, self.learning_rate_factor >= 1, "at least 1")
         check_field("beta_steps", self.beta_steps, self.beta_steps >= 0, "0 or more")
         check_field("precision", self.precision, self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
-        if self.objective != "ixyz" and self.model.mixtures != 1:
+        if OBJECTIVES[self.objective].samples_marginal and self.model.mixtures != 1:
             raise ValueError(
                 f"objective={self.objective} samples the marginal encoder, so it needs model.mixtures=1, "
                 f"not {self.model.mixtures}"

@@ -1,4 +1,4 @@
-"""The curves of a training run: a panel per number of its log, against the step."""
+"""The curves of a training run: each number of its log against the step, in a panel of its own."""
 
 from collections.abc import Sequence
 
@@ -17,12 +17,12 @@ PANELS = {
 
 
 def draw(rows: Sequence[dict], *, title: str, saved: Sequence[int] = ()) -> Figure:
-    """Draws what there is of `PANELS`; a value that is missing or not finite leaves a gap.
+    """Draws the numbers of `PANELS`. A value that is missing or not finite leaves a gap.
 
     Args:
-      rows: lines of `metrics.jsonl`: {"step": 10, "loss": 0.1, ...}.
+      rows: of the log: {"step": 10, "loss": 0.1, ...}.
       title: of the figure.
-      saved: steps with a checkpoint, marked by lines.
+      saved: the steps of the checkpoints, which are marked by lines.
 
     Example:
       >>> figure = draw([{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}], title="a run")

@@ -1,4 +1,4 @@
-"""Where a step stopped being finite: its tensors by name, in the order in which they are computed."""
+"""Which tensor of a step is the first that is not finite, in the order in which they are computed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,11 +9,11 @@ import optax
 from jax.sharding import Mesh
 
 from pim_jax.model import pim
-from pim_jax.training import step as training
+from pim_jax.training import step
 from pim_jax.training.config import Config
 
 
-def first(config: Config, mesh: Mesh, state: training.State, pairs: jax.Array) -> str:
+def first(config: Config, mesh: Mesh, state: step.State, pairs: jax.Array) -> str:
     """Names the first tensor of a step that is not finite, such as "full encoder, means, band 3".
 
     Args:
@@ -23,23 +23,23 @@ def first(config: Config, mesh: Mesh, state: training.State, pairs: jax.Array) -
       pairs: uint8 [2, B, H, W, 3], the step's batch.
 
     Returns:
-      The name; or that there is none, as may be if the devices do not repeat a step to the bit.
+      The name. Or that there is none: some devices do not repeat a step to the bit.
     """
     names: list[str] = []
 
-    def flags(state: training.State, pairs: jax.Array) -> list[jax.Array]:
+    def flags(state: step.State, pairs: jax.Array) -> list[jax.Array]:
         found = list(_tensors(config, mesh, state, pairs))
         names[:] = [name for name, _ in found]
         return [jnp.isfinite(tensor).all() for _, tensor in found]
 
-    sound = jax.jit(flags, out_shardings=training.replicated(mesh))(state, pairs)
+    sound = jax.jit(flags, out_shardings=step.replicated(mesh))(state, pairs)
     return next((name for name, good in zip(names, sound, strict=True) if not good), "none when the step was repeated")
 
 
-def _tensors(config: Config, mesh: Mesh, state: training.State, pairs: jax.Array) -> Iterator[tuple[str, jax.Array]]:
+def _tensors(config: Config, mesh: Mesh, state: step.State, pairs: jax.Array) -> Iterator[tuple[str, jax.Array]]:
     yield from _leaves("parameter", state.params)
     yield from _leaves("optimizer state", state.optimizer)
-    # Without the noise that training may add to the frames: it is bounded.
+    # The noise that training may add to the frames is left out here: it is always finite.
     x, y = (
         pim.features(config.model, state.params, images.astype(jnp.float32) / 255, centre=config.centre)
         for images in pairs
@@ -52,10 +52,10 @@ def _tensors(config: Config, mesh: Mesh, state: training.State, pairs: jax.Array
         yield from _bands(f"marginal encoder of {name}, logits", [m.logits for m in mixtures])
     yield from _bands("full encoder, means", pim.full(config.model, state.params, x, y))
 
-    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    key = step.noise_key(config, state)
 
     def loss(params):
-        return training.loss(config, params, pairs, state.step, key, mesh=mesh)
+        return step.loss(config, params, pairs, state.step, key, mesh=mesh)
 
     gradients, terms = jax.grad(loss, has_aux=True)(state.params)
     yield from terms.items()

@@ -1,7 +1,7 @@
 """Several processes that train together: how they find each other, agree on things, and leave.
 
-Every process runs the same program on its own devices. Whatever decides what they do next must be known to all of them
-at the same step, or some wait for ever in a collective operation that the others never enter.
+Every process runs the same program on its own devices. All must know at the same step what they do next. Otherwise some
+wait for ever in a collective operation that the others never enter.
 """
 
 import collections
@@ -16,7 +16,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-HEARTBEAT_SECONDS = 60  # a process that was silent for so long is taken for dead, and the others end
+HEARTBEAT_SECONDS = 60  # a process that was silent for so long is taken for dead; the others then end
 JOIN_SECONDS = 300
 _LAG = 2  # steps from a wish to stop to the stop: the flag's all-reduce must not make a step wait for the last one
 _TEXT_BYTES = 2048
@@ -25,15 +25,15 @@ T = TypeVar("T")
 
 
 def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
-    """Joins the processes of a run; to be called before anything else of JAX.
+    """Joins the processes of a run. It must be called before anything else of JAX.
 
-    Without arguments the launcher says who they are: Slurm's srun, Open MPI's mpirun, or the runtime of a TPU pod. A
-    program that was started on its own stays on its own.
+    Without arguments the launcher says which processes there are: Slurm's srun, Open MPI's mpirun, or the runtime of a
+    TPU pod. A program that was started on its own stays on its own.
 
     Args:
-      coordinator: "host:port" of process 0, where a free port must be.
-      processes: their number.
-      process: this one, 0 to processes - 1.
+      coordinator: "host:port" of process 0. The port must be free.
+      processes: the number of processes.
+      process: the number of this one, from 0.
 
     Raises:
       ValueError: the arguments do not fit each other.
@@ -49,20 +49,20 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     launched = any(os.environ.get(name, "1") != "1" for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"))
     if not any(given) and not launched and importlib.util.find_spec("libtpu") is None:
         return
-    # Its handler of SIGTERM would come before ours, and orbax would save by it at a step of its own choice.
+    # This service would catch SIGTERM before us, and orbax would then save at a step of its own choice.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator,
             processes,
             process,
-            # With all the rest said, launchers are not asked; Slurm's would leave each process one device.
+            # Where the arguments say all, Slurm is not asked: it would leave each process one device.
             cluster_detection_method="deactivate" if all(given) else None,
             initialization_timeout=JOIN_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except ValueError as error:
-        # libtpu may be installed where there is no TPU; but several that each believed to be alone would do harm.
+        # libtpu may be installed where there is no TPU. But processes that each believed to be alone would do harm.
         if any(given) or launched:
             raise ValueError(
                 f"the launcher does not say enough to find the other processes ({error}): give --coordinator, "
@@ -71,14 +71,15 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
 
 
 def leave() -> None:
-    """Ends the connection, when all processes do."""
+    """Ends the connection to the other processes. It waits until all of them do."""
     jax.distributed.shutdown()
 
 
 def leave_alone(status: int) -> NoReturn:
     """Ends this process at once, for a reason that the others do not know.
 
-    The usual way out would wait for the others, which wait for this one, and for threads with something left to write.
+    The usual way out would wait for the others, which wait for this one. It would also wait for threads that still have
+    something to write.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -86,13 +87,13 @@ def leave_alone(status: int) -> NoReturn:
 
 
 def together(call: Callable[[], T]) -> T:
-    """Returns `call()`; fails on every process if it failed on any, so that none waits for one that has left.
+    """Returns `call()`, or fails on every process if it failed on one. So none waits for one that has left.
 
     Args:
-      call: a function that may raise ValueError or OSError, and enters no collective operation.
+      call: a function that may raise ValueError or OSError. It must not enter a collective operation.
 
     Raises:
-      ValueError: it did, somewhere; the message says where, unless it was everywhere.
+      ValueError: it raised one of these on some process. The message says on which, unless it was on all.
 
     Example:
       >>> together(lambda: 1 + 1)
@@ -108,15 +109,23 @@ def together(call: Callable[[], T]) -> T:
     return result
 
 
-def same(what: str, text: str) -> None:
-    """Raises ValueError on every process if `text`, which says what `what` is, is not the same on all."""
+def check_same(what: str, text: str) -> None:
+    """Raises ValueError on every process if they differ in `text`.
+
+    Args:
+      what: what the text stands for, in the message.
+      text: of this process.
+
+    Example:
+      >>> check_same("the data", "a hash")
+    """
     texts = _gather(text)
     if len(set(texts)) > 1:
         raise ValueError(f"{what} must be the same on every process: {_by_process(texts)}")
 
 
 def _gather(text: str) -> list[str]:
-    """What each process said, by process; the end of a long text is cut off."""
+    """The text of each process, in their order. The end of a long text is cut off."""
     if jax.process_count() == 1:
         return [text]
     said = np.frombuffer(text.encode()[:_TEXT_BYTES].ljust(_TEXT_BYTES, b"\0"), np.uint8)
@@ -130,16 +139,16 @@ def _by_process(texts: list[str]) -> str:
 
 
 class Agreement:
-    """Turns what each process wishes into what all do at the same step: stopping.
+    """Makes all processes stop at the same step once one of them wishes to stop.
 
-    A single process does what it wishes at once. Several pass a flag through the step, which adds one number to its
-    all-reduce, and look at the result two steps later, so that the host need not wait for the device. (A program of its
-    own for the flag could be started between others of more devices than the CPU has threads, and stop them for ever.)
+    A single process stops at once. Several pass a flag through the step, which adds one number to its all-reduce. They
+    look at the result two steps later, so that the host need not wait for the device. The flag has no program of its
+    own: started between the programs of more devices than the CPU has threads, it could stop them for ever.
 
     Args:
       step: (state, batch) -> (state, metrics), as `pim_jax.training.step.make` returns.
       mesh: all devices of all processes.
-      wish: says whether this process wishes to stop.
+      wish: whether this process wishes to stop.
     """
 
     def __init__(self, step: Callable, mesh: Mesh, wish: Callable[[], bool]):
@@ -154,7 +163,7 @@ class Agreement:
         self._step_and_flag = jax.jit(step_and_flag, donate_argnums=0, out_shardings=replicated)
 
     def step(self, state, batch):
-        """Returns what the given step does."""
+        """Takes the given step, and returns what it returns."""
         if jax.process_count() == 1:
             return self._step(state, batch)
         wishes = np.full(jax.local_device_count(), self._wish())
@@ -164,7 +173,7 @@ class Agreement:
         return state, metrics
 
     def stop(self) -> bool:
-        """Whether to stop now; to be called once before every step."""
+        """Whether to stop now. It must be called once before every step."""
         if jax.process_count() == 1:
             return self._wish()
         return len(self._flags) > _LAG and bool(self._flags.popleft())

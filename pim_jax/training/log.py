@@ -1,4 +1,7 @@
-"""What a run tells: lines, a progress bar on a terminal, `metrics.jsonl`, TensorBoard events if tensorboardX is."""
+"""The log of a run: lines and a progress bar on the terminal, `metrics.jsonl`, and TensorBoard events.
+
+TensorBoard events are written if the library tensorboardX is installed.
+"""
 
 import contextlib
 import importlib.util
@@ -6,33 +9,35 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
-from pim_jax.files import in_bucket, place, replacing
+from pim_jax.files import exists, in_bucket, place, replacing
 
-_FILE = "metrics.jsonl"
+FILE = "metrics.jsonl"
 
 
 class Log:
-    """Writes metrics of a run; a context that closes its files.
+    """Writes the metrics of a run. It is a context, which closes its files.
 
     Args:
-      workdir: `metrics.jsonl` goes there, and TensorBoard events if it is on disk.
-      step: steps done so far. Lines of later steps, which a killed run left, are removed: they are about to be written
+      workdir: gets `metrics.jsonl`, and TensorBoard events if it is on disk.
+      step: steps done so far. Rows of later steps, which a killed run has left, are removed: these steps will be done
         again.
       steps: steps in all, for the progress bar.
-      writes: False for a process that leaves all this to another one.
+      writes: whether this process writes the log; of several processes one does.
     """
 
     def __init__(self, workdir: str | Path, *, step: int, steps: int, writes: bool = True):
         workdir = place(workdir)
-        self._writes, self._path = writes, workdir / _FILE
+        self._writes, self._path = writes, workdir / FILE
         self._bar = tqdm(total=steps, initial=step, unit="step", disable=not (writes and sys.stderr.isatty()))
         self._file = self._events = None
         if writes:
-            kept = _until(self._path, step)
-            if in_bucket(workdir):  # where nothing can be appended
+            before = read(workdir)
+            kept = "".join(json.dumps(row) + "\n" for row in before.rows if row["step"] <= step)
+            if in_bucket(workdir):  # nothing can be appended there
                 self._file = io.StringIO(kept)
                 self._file.seek(0, io.SEEK_END)
             else:
@@ -40,6 +45,8 @@ class Log:
                     temporary.write_text(kept)
                 self._file = self._path.open("a")
                 self._events = _event_writer(workdir, step)
+            if before.damaged:
+                self.say(f"{self._path}: damaged and removed: {', '.join(f'line {n}' for n in before.damaged[:10])}")
 
     def __enter__(self):
         return self
@@ -50,7 +57,7 @@ class Log:
             self.keep()
         for file in (self._file, self._events):
             if file:
-                with contextlib.suppress(OSError):  # every line was flushed; what a full disk refused is refused again
+                with contextlib.suppress(OSError):  # every line was flushed, or a full disk has refused it already
                     file.close()
 
     def advance(self) -> None:
@@ -75,7 +82,7 @@ class Log:
             self._events.add_scalar(name, value, step)
 
     def keep(self) -> None:
-        """Writes the lines so far to a bucket; on disk each is written at once. To be called with every checkpoint.
+        """Writes the lines so far to a bucket. On disk each line is written at once. Call it with every checkpoint.
 
         Raises:
           OSError: they cannot be written.
@@ -88,20 +95,53 @@ class Log:
             raise OSError(f"{self._path} cannot be written: {error}") from error
 
 
-def read(workdir: str | Path) -> list[dict]:
-    """Returns the lines of a run's `metrics.jsonl`; a last line that a killed run cut short is left out."""
-    rows = []
-    for line in (place(workdir) / _FILE).read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+class Lines(NamedTuple):
+    """What `metrics.jsonl` holds.
+
+    Attributes:
+      rows: what was measured, a dict with a whole "step" and more for each line.
+      damaged: the numbers of the lines that are no such row, from 1. A last line that is still being written, or that a
+        killed run cut short, is not among them.
+    """
+
+    rows: list[dict]
+    damaged: list[int]
 
 
-def _until(path, step: int) -> str:
-    rows = read(path.parent) if path.exists() else []
-    return "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step)
+def read(workdir: str | Path) -> Lines:
+    """Reads the log of a run.
+
+    Args:
+      workdir: of the run, on disk or in a bucket.
+
+    Returns:
+      its lines; none if there is no log.
+
+    Raises:
+      OSError: it cannot be read.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as workdir:
+      ...     _ = (Path(workdir) / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\\n[]\\n{"step": 2, "lo')
+      ...     read(workdir)
+      Lines(rows=[{'step': 1, 'loss': 0.5}], damaged=[2])
+    """
+    path = place(workdir) / FILE
+    if not exists(path):
+        return Lines([], [])
+    *lines, unfinished = path.read_bytes().decode(errors="replace").split("\n")
+    found = [_row(line) for line in lines]
+    rows = [row for row in (*found, _row(unfinished)) if row]
+    return Lines(rows, [number for number, row in enumerate(found, start=1) if not row])
+
+
+def _row(line: str) -> dict | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and type(row.get("step")) is int else None
 
 
 def _event_writer(workdir: Path, step: int):

@@ -1,24 +1,74 @@
-"""The training objectives, as functions of the networks' outputs (paper, sections 2.1 and 3.4).
+"""The training objectives: the table of them, and the terms that they are made of (paper, sections 2.1 and 3.4).
 
-Everything multi-scale is a list over bands. A band's positions are flattened: means of p(z|x,y) and samples z are
-[B, P, D], mixtures q(z|x) have [B, P, K, D]. The batch B is the global batch: under `jit` with a sharded batch axis the
-B x B terms span all devices. All information is in nats.
+An objective is added here: a function as `Objective.loss` describes it, and a line in `OBJECTIVES`.
 
-A multi-scale log-probability is the mean over the positions of a band, then the mean over bands, so `I`, `Rx` and `Ry`
+Everything multi-scale is a list over bands. A band's positions are flattened: features of x and y are [B, P, C], means
+of p(z|x,y) and samples z are [B, P, D], mixtures q(z|x) have [B, P, K, D]. The batch B is the global batch: under `jit`
+with a sharded batch axis the B x B terms span all devices. All information is in nats.
+
+A multi-scale log-probability is the mean over the positions of a band, then the mean over bands. So `I`, `Rx` and `Ry`
 are those of an average position.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pim_jax.model import mixture
 from pim_jax.model.mixture import Mixture
 
-OBJECTIVES = ("ixyz", "infonce", "single-infonce")
 CONTRASTS = ("position", "band", "joint")
+
+Features = list[jax.Array]
+
+
+class Encoders(NamedTuple):
+    """The two encoders of a model, as functions of features.
+
+    Attributes:
+      marginal: features of x -> q(z|x), [B, P, K, D] per band.
+      full: features of x and of y -> the means of p(z|x,y), [B, P, D] per band.
+    """
+
+    marginal: Callable[[Features], list[Mixture]]
+    full: Callable[[Features, Features], list[jax.Array]]
+
+
+class Loss(Protocol):
+    """From the outputs of the networks to what training minimises."""
+
+    def __call__(
+        self, encoders: Encoders, x: Features, y: Features, key: jax.Array, *, beta: jax.Array, contrast: str
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Returns the loss and what is logged of it.
+
+        Args:
+          encoders: of the model, with its parameters.
+          x, y: features of both frames, [B, P, C] per band.
+          key: of the noise in z.
+          beta: the weight of compression, from 0 to 1. An objective without compression has no use for it.
+          contrast: where the minibatch marginal is taken, see `minibatch_marginal`.
+
+        Returns:
+          (loss, {name: scalar}). The names are those of the log: "I" is information, "Rx" and "Ry" are rates.
+        """
+        ...
+
+
+class Objective(NamedTuple):
+    """What training minimises.
+
+    Attributes:
+      loss: see `Loss`.
+      samples_marginal: whether z is drawn from the marginal encoder. Its mixtures then have one component.
+    """
+
+    loss: Loss
+    samples_marginal: bool
 
 
 class Ixyz(NamedTuple):
@@ -111,3 +161,41 @@ def _pairwise_log_prob(z: jax.Array, means: jax.Array) -> jax.Array:
 def _average(log_probs: list[jax.Array]) -> jax.Array:
     """[B, P] per band -> [B]: the mean over positions, then over bands."""
     return sum(p.mean(-1) for p in log_probs) / len(log_probs)
+
+
+def _sample(means: list[jax.Array], key: jax.Array) -> list[jax.Array]:
+    """One sample of unit variance around every mean."""
+    sizes = [m.size for m in means]
+    noise = jnp.split(jax.random.normal(key, (sum(sizes),)), np.cumsum(sizes)[:-1])  # one draw compiles fastest
+    return [m + n.reshape(m.shape) for m, n in zip(means, noise, strict=True)]
+
+
+def _ixyz(encoders, x, y, key, *, beta, contrast):
+    means = encoders.full(x, y)
+    z = _sample(means, key)
+    terms = ixyz(z, means, encoders.marginal(x), encoders.marginal(y), contrast=contrast)
+    loss = ixyz_loss(terms, beta)
+    return loss, {"loss": loss, "I": terms.information, "Rx": terms.rate_x, "Ry": terms.rate_y, "beta": beta}
+
+
+def _infonce(encoders, x, y, key, *, beta, contrast):
+    q_x, q_y = encoders.marginal(x), encoders.marginal(y)
+    return _contrastive(q_x, q_y, key, contrast)
+
+
+def _single_infonce(encoders, x, y, key, *, beta, contrast):
+    q_x = encoders.marginal(x)
+    return _contrastive(q_x, q_x, key, contrast)
+
+
+def _contrastive(sampled: list[Mixture], judging: list[Mixture], key, contrast):
+    z = _sample([mixture.mean(m) for m in sampled], key)
+    information = infonce(z, judging, contrast=contrast)
+    return -information, {"loss": -information, "I": information}
+
+
+OBJECTIVES = {
+    "ixyz": Objective(_ixyz, samples_marginal=False),
+    "infonce": Objective(_infonce, samples_marginal=True),
+    "single-infonce": Objective(_single_infonce, samples_marginal=True),
+}

@@ -1,4 +1,4 @@
-"""Quantities that change with the step: the learning rate and β (paper, appendix A.2)."""
+"""What changes with the step: the learning rate, and β, the weight of compression (paper, appendix A.2)."""
 
 import jax.numpy as jnp
 import optax
@@ -7,7 +7,7 @@ from pim_jax.training.config import Config
 
 
 def beta(step, steps: int):
-    """β of equation 4: from 0 at step 0 to 1 at `steps` along half a cosine, 1 from there on.
+    """β of equation 4: it grows from 0 at step 0 to 1 at `steps` along half a cosine, and stays there.
 
     Example:
       >>> [round(float(beta(step, 100)), 2) for step in (0, 25, 50, 100, 1000)]
@@ -18,6 +18,6 @@ def beta(step, steps: int):
 
 
 def optimizer(config: Config) -> optax.GradientTransformation:
-    """Adam with a learning rate that drops by `learning_rate_factor` after each of `learning_rate_drops` steps."""
+    """Adam whose learning rate is divided by `learning_rate_factor` after each of the steps `learning_rate_drops`."""
     drops = {step: 1 / config.learning_rate_factor for step in config.learning_rate_drops}
     return optax.adam(optax.piecewise_constant_schedule(config.learning_rate, drops))

@@ -9,13 +9,14 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from pim_jax.model import mixture, pim
-from pim_jax.training import objectives, schedule
+from pim_jax.model import pim
+from pim_jax.training import schedule
 from pim_jax.training.config import Config
+from pim_jax.training.objectives import OBJECTIVES, Encoders
 
 
 class State(NamedTuple):
-    """What a checkpoint holds. The random numbers of a step follow from the seed and the step alone."""
+    """What a checkpoint holds."""
 
     step: jax.Array  # int32, steps done
     params: pim.Params
@@ -24,7 +25,7 @@ class State(NamedTuple):
 
 def mesh() -> Mesh:
     """Returns the mesh of all devices of all processes, with the one axis "data"."""
-    # In the order of the processes, so that their parts of a batch, one after the other, are the batch.
+    # In the order of the processes: their parts of a batch, one after the other, are the batch.
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     return Mesh(np.array(devices), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
 
@@ -54,12 +55,12 @@ def make(config: Config, mesh: Mesh):
 
     Returns:
       A function (state, pairs) -> (state, metrics). `pairs`: uint8 [2, B, H, W, 3], axis 0 is x and y, sharded as
-      `batched`; `metrics`: scalars `loss`, `gradient_norm`, `I`, and, for IXYZ, `Rx`, `Ry`, `beta`.
+      `batched`. `metrics`: scalars, what the objective logs and `gradient_norm`.
     """
     optimizer = schedule.optimizer(config)
 
     def step(state: State, pairs: jax.Array):
-        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        key = noise_key(config, state)
         grad = jax.value_and_grad(functools.partial(loss, mesh=mesh), argnums=1, has_aux=True)
         (_, metrics), gradients = grad(config, state.params, pairs, state.step, key)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
@@ -69,6 +70,11 @@ def make(config: Config, mesh: Mesh):
     return jax.jit(
         step, donate_argnums=0, in_shardings=(replicated(mesh), batched(mesh)), out_shardings=replicated(mesh)
     )
+
+
+def noise_key(config: Config, state: State) -> jax.Array:
+    """The key of the random numbers of the next step: they follow from the seed and the step alone."""
+    return jax.random.fold_in(jax.random.key(config.seed), state.step)
 
 
 def loss(
@@ -84,33 +90,36 @@ def loss(
     """The loss of a batch and its terms.
 
     Args:
-      config: objective, contrast, centre, β and precision are used.
+      config: of the run.
       params: parameters of `config.model`.
       pairs: uint8 [2, B, H, W, 3].
       step: steps done, for β.
-      key: of the noise in z; one key gives the same noise for any number of devices.
-      mesh: over which the batch is sharded; None for one device.
-      crop: compute features only where the loss needs them. False computes whole bands and then cuts the same windows.
+      key: of the noise. It gives the same noise for any number of devices.
+      mesh: the batch is sharded over it; None for one device.
+      crop: whether to compute features only where the loss needs them. Otherwise whole bands are computed, and the same
+        windows are cut from them.
 
     Returns:
       (loss, {name: scalar}).
     """
     with jax.default_matmul_precision(config.precision):
-        # Pairs before frames: merged the other way, a sharded batch would have to move between devices.
+        # Pairs before frames. The other way round a sharded batch would have to move between devices.
         images = pairs.swapaxes(0, 1).astype(jnp.float32) / 255
         if config.noise:
             noise_key, key = jax.random.split(key)
             images = sensor_noise(images, config.noise, noise_key)
         x, y = _features(config, params, images, crop, mesh)
-        if config.objective == "ixyz":
-            return _ixyz(config, params, x, y, step, key)
-        return _infonce(config, params, x, y, key)
+        encoders = Encoders(
+            functools.partial(pim.marginal, config.model, params), functools.partial(pim.full, config.model, params)
+        )
+        beta = schedule.beta(step, config.beta_steps)
+        return OBJECTIVES[config.objective].loss(encoders, x, y, key, beta=beta, contrast=config.contrast)
 
 
 def sensor_noise(images: jax.Array, most: float, key: jax.Array) -> jax.Array:
-    """Adds white noise to [..., H, W, C], of a standard deviation from 0 to `most` that each image draws for itself.
+    """Adds white noise to images [..., H, W, C]. Each draws the standard deviation for itself, from 0 to `most`.
 
-    Images that shared a level would have it in common, and a representation of what they have in common would keep it.
+    Two frames of one level would have the level in common, and training keeps what two frames have in common.
     """
     level_key, key = jax.random.split(key)
     levels = jax.random.uniform(level_key, (*images.shape[:-3], 1, 1, 1), maxval=most)
@@ -123,8 +132,8 @@ def _features(config, params, images, crop, mesh):
     if mesh is None:
         return _local_features(config, params, images, crop)
 
-    # Every device computes its own images' features with its own copy of the parameters, and gradients are added up
-    # once. Left to itself, XLA adds them up in every strip of every convolution.
+    # Every device computes the features of its own images with its own copy of the parameters. The gradients are then
+    # added up once. Left to itself, XLA adds them up in every strip of every convolution.
     def of_shard(params, images):
         params = jax.tree.map(lambda leaf: jax.lax.pcast(leaf, "data", to="varying"), params)
         return _local_features(config, params, images, crop)
@@ -144,29 +153,3 @@ def _local_features(config, params, images, crop):
         features = [f[:, slice(*rows), slice(*columns)] for f, (rows, columns) in zip(whole, windows, strict=True)]
     flat = [f.reshape(batch, 2, -1, f.shape[-1]) for f in features]
     return [f[:, 0] for f in flat], [f[:, 1] for f in flat]
-
-
-def _ixyz(config, params, x, y, step, key):
-    means = pim.full(config.model, params, x, y)
-    z = _sample(means, key)
-    q_x, q_y = (pim.marginal(config.model, params, f) for f in (x, y))
-    terms = objectives.ixyz(z, means, q_x, q_y, contrast=config.contrast)
-    beta = schedule.beta(step, config.beta_steps)
-    value = objectives.ixyz_loss(terms, beta)
-    metrics = {"loss": value, "I": terms.information, "Rx": terms.rate_x, "Ry": terms.rate_y, "beta": beta}
-    return value, metrics
-
-
-def _infonce(config, params, x, y, key):
-    q_x = pim.marginal(config.model, params, x)
-    q = q_x if config.objective == "single-infonce" else pim.marginal(config.model, params, y)
-    z = _sample([mixture.mean(m) for m in q_x], key)
-    information = objectives.infonce(z, q, contrast=config.contrast)
-    return -information, {"loss": -information, "I": information}
-
-
-def _sample(means: list[jax.Array], key: jax.Array) -> list[jax.Array]:
-    """One sample of unit variance around every mean."""
-    sizes = [m.size for m in means]
-    noise = jnp.split(jax.random.normal(key, (sum(sizes),)), np.cumsum(sizes)[:-1])  # one draw compiles fastest
-    return [m + n.reshape(m.shape) for m, n in zip(means, noise, strict=True)]

@@ -1,7 +1,6 @@
 """What can be told of a training run from its folder, while it is being written and when it is damaged."""
 
 import itertools
-import json
 import math
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from etils import epath
 
 from pim_jax import configuration, files
 from pim_jax.stored import of_run
-from pim_jax.training import checkpoint
+from pim_jax.training import checkpoint, log
 from pim_jax.training.config import Config
 
 SILENCE = 5  # a run is at rest once its log was silent for this many times the usual seconds between two lines,
@@ -44,8 +43,8 @@ class Summary(NamedTuple):
     """A run.
 
     Attributes:
-      rows: the lines of its log, by step.
-      damaged_rows: lines that are none, but for a last one that is still being written.
+      rows: of its log.
+      damaged_rows: how many lines of the log are no rows, see `pim_jax.training.log.Lines`.
       age: seconds since the last line was written, None without a log.
       stored: its checkpoints by step, or the weights alone.
     """
@@ -81,15 +80,13 @@ def of(workdir: str | Path) -> Summary:
     workdir = files.place(workdir)
     if not (files.exists(workdir) and workdir.is_dir()):
         raise FileNotFoundError(f"there is no folder {workdir}")
-    log = workdir / "metrics.jsonl"
-    rows, damaged, age = [], 0, None
-    if log.is_file():
-        rows, damaged = _rows(log.read_bytes().decode(errors="replace"))
-        age = max(0.0, time.time() - epath.Path(log).stat().mtime)
+    path = workdir / log.FILE
+    lines = log.read(workdir)
+    age = max(0.0, time.time() - epath.Path(path).stat().mtime) if path.is_file() else None
     folders = [workdir] if (workdir / "params").is_dir() else of_run(workdir)
-    if not folders and not log.is_file():
-        raise ValueError(f"{workdir} holds no run and no weights: neither metrics.jsonl, checkpoints/ nor params/")
-    return Summary(rows, damaged, age, [_stored(folder) for folder in folders])
+    if not folders and age is None:
+        raise ValueError(f"{workdir} holds no run and no weights: neither {log.FILE}, checkpoints/ nor params/")
+    return Summary(lines.rows, len(lines.damaged), age, [_stored(folder) for folder in folders])
 
 
 def settings(about: dict) -> dict:
@@ -156,21 +153,6 @@ def duration(seconds: float) -> str:
 
 
 NOT_FINITE = "it has numbers that are not finite"
-
-
-def _rows(text: str) -> tuple[list[dict], int]:
-    lines = text.splitlines()
-    unfinished = not text.endswith("\n")
-    rows, damaged = [], 0
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            if type(row["step"]) is not int:
-                raise ValueError(f"the step is {row['step']!r}")
-            rows.append(row)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            damaged += number < len(lines) or not unfinished
-    return rows, damaged
 
 
 def _stored(path: Path) -> Stored:

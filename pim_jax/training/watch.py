@@ -1,4 +1,4 @@
-"""What a run says about itself from outside its computation: signals, stalls, memory."""
+"""What happens to a run from outside its computation: signals, stalls, the memory it takes."""
 
 import contextlib
 import faulthandler
@@ -12,9 +12,10 @@ import jax
 
 @contextlib.contextmanager
 def caught_signals() -> Iterator[list[str]]:
-    """A list that SIGINT and SIGTERM join by name. A second SIGINT acts as usual, for whoever does not want to wait.
+    """A context that catches SIGINT and SIGTERM, and gives the list of the names of those that came.
 
-    A second SIGTERM changes nothing: launchers and schedulers send it twice, and end a grace period with SIGKILL.
+    A second SIGINT acts as usual, for people who do not want to wait. A second SIGTERM changes nothing: launchers and
+    schedulers send it twice, and end a grace period with SIGKILL.
     """
     caught: list[str] = []
     previous = {}
@@ -35,21 +36,21 @@ def caught_signals() -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def stalls(minutes: float) -> Iterator[Callable[[], None]]:
-    """Prints on stderr where every thread is once there was no step for some minutes. The run goes on, or waits on.
+    """A context that prints on stderr where every thread is once no step was done for some minutes.
 
-    The first step compiles, so it is given three times as long.
+    It stops nothing. The first step compiles, so it may take three times as long.
 
     Args:
-      minutes: without a step; 0 for no watch.
+      minutes: how long; 0 for no watch.
 
     Returns:
-      a context manager that gives a function to be called at every step.
+      a context manager that gives a function to call at every step.
     """
     if not minutes:
         yield lambda: None
         return
 
-    # The timer is C code which needs neither the interpreter nor its lock: those may be what is stuck.
+    # The timer is C code. It needs neither the interpreter nor its lock, which may be what is stuck.
     faulthandler.dump_traceback_later(3 * 60 * minutes, file=sys.stderr)
     try:
         yield lambda: faulthandler.dump_traceback_later(60 * minutes, file=sys.stderr)
@@ -58,9 +59,9 @@ def stalls(minutes: float) -> Iterator[Callable[[], None]]:
 
 
 def memory() -> dict[str, float]:
-    """The most memory used so far in GB: `memory_gb` of this process, `device_memory_gb` of its fullest device.
+    """The most memory used so far in GB: `memory_gb` by this process, `device_memory_gb` on its fullest device.
 
-    Devices that do not count, such as a CPU, are left out.
+    Devices that do not count it, such as CPUs, are left out.
 
     Example:
       >>> 0.05 < memory()["memory_gb"] < 1000

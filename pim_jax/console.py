@@ -1,0 +1,79 @@
+"""What commands print: names of any bytes, in any locale, into pipes whose reader may be gone."""
+
+import contextlib
+import os
+import re
+from typing import TextIO
+
+_UNDECODED = re.compile("[\udc80-\udcff]+")  # how Python holds the bytes of a file name that its locale cannot decode
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    r"""Text that is valid Unicode: bytes that the locale could not decode are read as UTF-8, or become `\xNN`.
+
+    Args:
+      text: such as the name of a file, or a message with one in it.
+
+    Example:
+      >>> printable(os.fsdecode(b"caf\xe9.png")), printable("\udce6\udc97\udca5.png")
+      ('caf\\xe9.png', '日.png')
+    """
+    found = _UNDECODED.sub(
+        lambda run: run[0].encode("ascii", "surrogateescape").decode("utf-8", "backslashreplace"), text
+    )
+    return found.encode("utf-8", "backslashreplace").decode()
+
+
+def one_line(name: str) -> str:
+    r"""A name for a line of output: `printable`, with control characters such as a line's end as `\xNN`.
+
+    Example:
+      >>> one_line("a\nb")
+      'a\\x0ab'
+    """
+    return _CONTROL.sub(lambda letter: f"\\x{ord(letter[0]):02x}", printable(name))
+
+
+class Printer:
+    """Prints lines to a stream at once, until nobody reads them.
+
+    What the stream's encoding lacks is escaped. When the reader of a pipe is gone (`| head -1`), nothing more is
+    printed and nothing fails; so too when the stream cannot be written, and then `problem` says why.
+
+    Args:
+      stream: such as `sys.stdout`, which is None where the process has none.
+
+    Attributes:
+      closed: whether what is printed goes nowhere.
+      problem: the error of a stream that cannot be written, such as a file on a full disk; else None.
+
+    Example:
+      >>> import sys
+      >>> Printer(sys.stdout)("a line")
+      a line
+    """
+
+    def __init__(self, stream: TextIO | None):
+        self._stream = stream
+        self.closed = stream is None
+        self.problem: OSError | None = None
+
+    def __call__(self, text: str) -> None:
+        if self.closed:
+            return
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        fitting = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+        try:
+            self._stream.write(fitting + "\n")
+            self._stream.flush()
+        except OSError as error:
+            self.closed = True
+            self.problem = None if isinstance(error, BrokenPipeError) else error
+            mute(self._stream)
+
+
+def mute(stream: TextIO) -> None:
+    """Lets nothing that is still written to a stream go anywhere, or fail: Python writes what is left when it ends."""
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())

@@ -1,0 +1,143 @@
+"""What a run of `eval.py` writes: checked before any work, and none of it lost, whatever ends the run."""
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pim_jax import files
+from pim_jax.console import printable
+
+_LONGEST = 255  # bytes of a file's name, on all common file systems
+_SUFFIX = ".partial"
+
+
+def partial(path: Path) -> Path:
+    """Where rows are before the file is whole: `NAME.partial` beside it, or a shorter name where that is too long.
+
+    Example:
+      >>> partial(Path("/tmp/scores.csv")).name
+      'scores.csv.partial'
+    """
+    name = files.target(path).name
+    while len(os.fsencode(name)) > _LONGEST - len(_SUFFIX):
+        name = name[:-1]
+    return files.target(path).with_name(name + _SUFFIX)
+
+
+def check(csv: Path | None, report: Path | None, inputs: Iterable[Path], *, maps: Iterable[Path] = ()) -> None:
+    """Checks, before any work, that outputs can be written and that none replaces an input or another output.
+
+    Args:
+      csv, report: of the command line.
+      inputs: as for `files.check_outputs`.
+      maps: the files of all maps.
+
+    Raises:
+      ValueError: as `files.check_outputs`.
+    """
+    outputs = [("--maps", path) for path in maps]
+    if report:
+        outputs.append(("--report", report))
+    if csv:
+        outputs.append(("--csv", csv))
+    if csv and not files.is_stream(csv):
+        outputs.append(("--csv", partial(csv)))
+    files.check_outputs(outputs, inputs)
+
+
+def attempt(write: Callable[[], None], say: Callable[[str], None]) -> bool:
+    """Writes an output; whether it could be written. If not, says why, and the others still can be."""
+    try:
+        write()
+    except OSError as error:
+        say(f"error: {error}")
+        return False
+    return True
+
+
+class CsvOutput:
+    r"""A CSV file in UTF-8, whole or not there; while it grows, its rows are in `partial(path)`.
+
+    A row is on the disk as soon as it is added. `finish` writes the whole file and removes the other one. Without it,
+    because the run ended early, the rows stay where they are. A stream, such as standard output, gets all rows at the
+    end. Bytes of file names that are not UTF-8 are written as `\xNN`.
+
+    Args:
+      path: the file or stream; None writes nothing.
+      header: the names of the columns.
+      say: prints a message, such as that there is no room for the rows.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "a.csv"
+      ...     with CsvOutput(path, ["name", "distance"], print) as table:
+      ...         table.add([["x", 1]])
+      ...         before = path.exists(), partial(path).exists()
+      ...         table.finish([["x", 1]])
+      ...     before, [file.name for file in Path(folder).iterdir()]
+      ((False, True), ['a.csv'])
+    """
+
+    def __init__(self, path: Path | None, header: Sequence[str], say: Callable[[str], None]):
+        self._header = header
+        self._path, self._say = path, say
+        self._grows = path is not None and not files.is_stream(path)
+        self._file = None
+
+    def __enter__(self) -> "CsvOutput":
+        return self
+
+    def __exit__(self, *exception):
+        if self._file:
+            self._file.close()
+
+    @property
+    def kept(self) -> Path | None:
+        """The file that holds the rows so far; None before the first, and once the whole file is there."""
+        return partial(self._path) if self._file else None
+
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Adds rows; where they cannot be written, says so once, and `finish` still tries to."""
+        if not self._grows:
+            return
+        try:
+            if not self._file:
+                self._file = _begin(partial(self._path))
+                _write(self._file, [self._header])
+            _write(self._file, rows)
+        except OSError as error:
+            self._grows = False
+            self._say(f"{files.unwritten(partial(self._path), error)}; the run goes on")
+
+    def finish(self, rows: Iterable[Sequence[Any]], *, header: Sequence[str] | None = None) -> None:
+        """Writes the whole file.
+
+        Args:
+          rows: all of them, in their final order.
+          header: the names of the columns, where some turned out to be empty and are left out.
+
+        Raises:
+          OSError: it cannot be written; what was added stays.
+        """
+        if self._path is None:
+            return
+        with files.replacing(self._path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            _write(file, [header or self._header, *rows])
+        if self._file:
+            self._file.close()
+            self._file = None
+            partial(self._path).unlink(missing_ok=True)
+
+
+def _begin(path: Path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # an earlier run's
+    return open(path, "a", newline="", encoding="utf-8")
+
+
+def _write(file, rows: Iterable[Sequence[Any]]) -> None:
+    csv.writer(file).writerows([printable(str(cell)) for cell in row] for row in rows)
+    file.flush()

@@ -1,0 +1,90 @@
+"""Divisive normalisation of z: what changes much from place to place counts less there, as in contrast masking.
+
+z / sqrt(c + v) stands in for z, with v the variance of z among its neighbours. It is a function of one image, so what
+is compared is still an embedding, and the distance still a squared difference.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pim_jax.model import mixture
+from pim_jax.model.mixture import Mixture
+
+SUPPORT = 5  # samples a side of the box in which the variance is taken
+RADIUS = SUPPORT // 2
+
+
+def normalise(q: Mixture, constant: float) -> Mixture:
+    """Divides the means of every position by sqrt(constant + the local variance of their weighted mean).
+
+    Args:
+      q: q(z|x), means [N, h, w, K, D].
+      constant: c, positive: variances far below it change nothing but the unit.
+
+    Returns:
+      The same shapes. The components of a position share its divisor.
+
+    References:
+      Carandini & Heeger, Normalization as a canonical neural computation, Nature Reviews Neuroscience 2012.
+
+    Example:
+      >>> flat = mixture.gaussian(jnp.full((1, 4, 6, 10), 3.0))
+      >>> float(normalise(flat, 4.0).means[0, 0, 0, 0, 0])
+      1.5
+    """
+    scale = jax.lax.rsqrt(constant + local_variance(mixture.mean(q)))
+    return q._replace(means=q.means * scale[..., None, None])
+
+
+def local_variance(z: jax.Array) -> jax.Array:
+    """The variance in the box around every position, averaged over dimensions.
+
+    Beyond the borders there is nothing: there the box is what of it lies within.
+
+    Args:
+      z: [N, h, w, D].
+
+    Returns:
+      [N, h, w], 0 or more.
+
+    Example:
+      >>> local_variance(jnp.array([0.0, 2.0]).reshape(1, 1, 2, 1)).tolist()
+      [[[1.0, 1.0]]]
+    """
+    mean, variance = z, jnp.zeros_like(z[..., 0])
+    for axis in (1, 2):
+        mean, variance = _pool(mean, variance, axis)
+    return variance
+
+
+def _pool(mean: jax.Array, variance: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+    """Means [N, h, w, D] and variances [N, h, w] of boxes that are `SUPPORT` times as long along an axis.
+
+    From differences to the mean, not of squares: those cancel where z is long and hardly varies.
+    """
+    length = mean.shape[axis]
+    means, variances = ([_shift(x, by, axis) for by in range(SUPPORT)] for x in (mean, variance))
+    weights = [_along(weight, axis) for weight in _weights(length)]
+    pooled = sum(w[..., None] * m for w, m in zip(weights, means, strict=True))
+    return pooled, sum(
+        w * (v + jnp.square(m - pooled).mean(-1)) for w, m, v in zip(weights, means, variances, strict=True)
+    )
+
+
+def _weights(length: int) -> np.ndarray:
+    """[SUPPORT, length]: the shares of the samples of the box around each of `length` samples, 0 beyond the ends."""
+    places = np.arange(length) + np.arange(SUPPORT)[:, None] - RADIUS
+    within = ((places >= 0) & (places < length)).astype(np.float32)
+    return within / within.sum(0)
+
+
+def _along(weight: np.ndarray, axis: int) -> np.ndarray:
+    """[length] -> [1, length, 1] or [1, 1, length]."""
+    return weight.reshape([-1 if i == axis else 1 for i in range(3)])
+
+
+def _shift(x: jax.Array, by: int, axis: int) -> jax.Array:
+    """The samples `by - RADIUS` further on, zeros beyond the ends."""
+    padding = [(RADIUS, RADIUS) if i == axis else (0, 0) for i in range(x.ndim)]
+    return jax.lax.slice_in_dim(jnp.pad(x, padding), by, by + x.shape[axis], axis=axis)
