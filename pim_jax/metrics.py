@@ -5,6 +5,7 @@ lpips = metrics.load("lpips-alex-lin")
 d = lpips.distance(x, y)
 """
 
+import difflib
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -79,7 +80,9 @@ def load(name_or_folder: str | Path) -> Metric:
     try:
         weights = stored.load(name_or_folder, FORMATS)
     except FileNotFoundError as error:
+        close = difflib.get_close_matches(str(name_or_folder).lower(), NAMES, n=1)
+        meant = f"did you mean {close[0]}? Or choose" if close else "choose"
         raise FileNotFoundError(
-            f"there is no metric and no folder {name_or_folder}: choose from {', '.join(NAMES)}, or name a folder"
+            f"there is no metric and no folder {name_or_folder}: {meant} from {', '.join(NAMES)}, or name a folder"
         ) from error
     return _FROM_WEIGHTS[weights.about.get("metric", "pim")](weights)

@@ -55,6 +55,22 @@ def test_cropped_frontend_gives_the_loss_and_gradients_of_whole_bands(pyramid):
     assert_cropping_changes_nothing(config)
 
 
+@pytest.mark.parametrize("objective", ["ixyz", *nightly("infonce", "single-infonce")])
+def test_cropping_changes_nothing_where_the_loss_sees_z_normalised(objective):
+    model = dataclasses.replace(MODEL, folding=(1, 2), support=3, members=2, mixtures=1, normalisation=0.3)
+    config = dataclasses.replace(SMALL, model=model, objective=objective, normalised=True)
+    assert_cropping_changes_nothing(config)
+
+
+def test_the_loss_sees_z_normalised_only_if_told_so():
+    model = dataclasses.replace(MODEL, mixtures=1, normalisation=0.3)
+    config = dataclasses.replace(SMALL, model=model)
+    unknown = dataclasses.replace(config, model=dataclasses.replace(model, normalisation=0.0))
+    told = dataclasses.replace(config, normalised=True)
+    plain, same, other = (float(loss_and_gradients(c, pairs(2))[0]["I"]) for c in (unknown, config, told))
+    assert plain == same and abs(plain - other) > 1e-3
+
+
 @pytest.mark.nightly
 def test_cropped_layers_of_a_classifier_give_the_loss_and_gradients_of_whole_ones():
     model = ModelConfig(pyramid="none", network="alexnet", hidden=True, mixtures=2)
