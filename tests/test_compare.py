@@ -476,7 +476,7 @@ def test_the_script_runs_the_command(folders, weights):
     assert done.stderr == f"eval.py: error: {out / 'nothing'} does not exist; give two images or two folders\n"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(kept="the order of distances of bundled photographs, in test_calibration.py")
 @pytest.mark.skipif(not KODAK.is_dir(), reason="the shared data folder is not here")
 @pytest.mark.skipif(not BUNDLED.is_dir(), reason="no bundled weights")
 @pytest.mark.usefixtures("optimized")
@@ -493,7 +493,7 @@ def test_harder_compression_of_photographs_is_farther_away(tmp_path, capsys):
         assert 0 < found[0][name] < found[1][name] < found[2][name]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(kept="test_convert.py runs the one command, test_metric.py compares the distance")
 @pytest.mark.parametrize("name", ["pim-1", "pim-5"])
 def test_a_converted_official_checkpoint_scores_files_as_the_official_code_does(shared, golden, name, capsys, tmp_path):
     """From official checkpoint and 16-bit PNG files to the printed number, through both commands."""
