@@ -183,7 +183,7 @@ def read_2afc(folder: Path, shifts: Sequence[int] = (0,)) -> TwoAlternatives:
     shifts = shifting.with_unshifted(shifts)
     parts = {name: _files(folder, "2afc/val", name, ("ref", "p0", "p1", "judge"), _2AFC) for name in _2AFC}
     triplets = [files for part in parts.values() for files in part]
-    judge = np.array([_fraction(files["judge"]) for files in triplets])
+    judge = np.array([read_fraction(files["judge"]) for files in triplets])
     majority = 100 * np.maximum(judge, 1 - judge).mean()
     return TwoAlternatives(
         title=f"BAPPS-2AFC: {len(triplets)} triplets of {len(parts)} kinds",
@@ -238,7 +238,7 @@ def read_jnd(folder: Path, shifts: Sequence[int] = (0,)) -> JustNoticeable:
         ],
         shifts=shifts,
         categories=np.array([_JND[name] for name, part in parts.items() for _ in part]),
-        same=np.array([_fraction(files["same"]) for files in pairs]),
+        same=np.array([read_fraction(files["same"]) for files in pairs]),
     )
 
 
@@ -299,8 +299,18 @@ def _files(
     return [{kind: files[name] for kind, files in found.items()} for name in sorted(names)]
 
 
-def _fraction(path: Path) -> float:
-    """What a file of raters' answers holds; `find` knows that it is there."""
+def read_fraction(path: Path) -> float:
+    """Reads a file of raters' answers.
+
+    Args:
+      path: an .npy file with one number.
+
+    Returns:
+      the fraction of raters, 0 to 1.
+
+    Raises:
+      ValueError: it holds something else, or is damaged.
+    """
     try:
         # Mapped, not loaded: a damaged header may claim any size.
         value = np.lib.format.open_memmap(path, mode="r").item()
