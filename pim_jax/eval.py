@@ -150,6 +150,8 @@ def _check_use(args: argparse.Namespace) -> None:
             raise ValueError(f"--benchmark {args.benchmark} needs --data DIR, the folder of the data set")
     elif args.data or args.metrics or args.shift:
         raise ValueError("--data, --metrics and --shift go with --benchmark NAME")
+    elif args.maps and files.is_stdout(args.maps):
+        raise ValueError("--maps takes a folder: maps are many files, which standard output cannot hold")
     elif not args.b:
         raise ValueError("give two images or two folders to score, or --benchmark NAME --data DIR")
 

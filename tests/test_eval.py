@@ -152,7 +152,7 @@ def test_a_link_is_followed(folders, capsys, tmp_path):
         (["--csv", "FILE/x.csv"], "FILE is a file and no folder"),
         (["--report", "FILE/new/x.html"], "FILE is a file and no folder"),
         (["--maps", "FILE"], "FILE is a file and no folder"),
-        (["--maps", "-"], "/dev/stdout is a file and no folder"),
+        (["--maps", "-"], "--maps takes a folder"),
         (["--maps", "m", "--report", "m/3.png"], "are one file"),
         (["--maps", "ref"], "would be overwritten"),
         (["--csv", "link"], "would be overwritten"),
