@@ -97,8 +97,11 @@ def test_the_partial_file_is_an_output_too(tmp_path):
 def test_an_output_that_cannot_be_written_costs_only_itself():
     said = []
 
-    def fail():
-        raise OSError("why")
+    def write(error):
+        if error:
+            raise error
 
-    assert [outputs.attempt(fail, said.append), outputs.attempt(lambda: None, said.append)] == [False, True]
+    assert [outputs.attempt(said.append, write, error) for error in (OSError("why"), None)] == [False, True]
     assert said == ["error: why"]
+    with pytest.raises(ValueError):
+        outputs.attempt(said.append, write, ValueError)

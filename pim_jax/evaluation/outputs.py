@@ -48,10 +48,14 @@ def check(csv: Path | None, report: Path | None, inputs: Iterable[Path], *, maps
     files.check_outputs(outputs, inputs)
 
 
-def attempt(write: Callable[[], None], say: Callable[[str], None]) -> bool:
-    """Writes an output; whether it could be written. If not, says why, and the others still can be."""
+def attempt(say: Callable[[str], None], write: Callable, *args, **options) -> bool:
+    """Writes an output by `write(*args, **options)`. One that cannot be written costs only itself: it is said why.
+
+    Returns:
+      whether it was written.
+    """
     try:
-        write()
+        write(*args, **options)
     except OSError as error:
         say(f"error: {error}")
         return False
@@ -83,8 +87,7 @@ class CsvOutput:
     """
 
     def __init__(self, path: Path | None, header: Sequence[str], say: Callable[[str], None]):
-        self._header = header
-        self._path, self._say = path, say
+        self._path, self._header, self._say = path, header, say
         self._grows = path is not None and not files.is_stream(path)
         self._file = None
 
