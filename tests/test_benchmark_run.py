@@ -1,6 +1,7 @@
 """`eval.py --benchmark`: one command from a folder of rated images to a table, a CSV file and a report."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,47 @@ def test_prints_the_agreement_of_every_metric(capsys, rated, tmp_path):
         assert f" {wanted:.3f} [" in line
     report = (tmp_path / "out" / "report.html").read_text()
     assert "PSNR" in report and "scores.csv" in report and report.count("<img") > 10
+
+
+def test_scores_where_lower_is_closer_are_read_so_or_doubted(capsys, rated, tmp_path):
+    table = rated / "dmos.csv"
+    with open(rated / "scores.csv", newline="") as file:
+        rows = [[*row[:2], *(10 - float(score) for score in row[2:3])] for row in list(csv.reader(file))[1:]]
+    with open(table, "w", newline="") as file:
+        csv.writer(file).writerows([["reference", "distorted", "score"], *rows])
+    line = ("--benchmark", "iqa", "--data", table, "--metrics", "psnr,ssim", "--report", tmp_path / "report.html")
+    status, out, err = run(capsys, *line)
+    assert status == 0
+    assert "| PSNR | -" in out
+    warning = "2 of 2 metrics contradict people (SROCC below 0): if a lower score means closer to the reference, give"
+    assert f"warning: {warning} --higher-is worse" in err
+    assert warning in (tmp_path / "report.html").read_text()
+    status, out, err = run(capsys, *line, "--higher-is", "worse")
+    assert status == 0
+    assert re.search(r"\| PSNR \| (0\.9|1\.0)", out)
+    assert "warning" not in err
+    assert warning not in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--benchmark", "raid", "--data", "."), "--higher-is is for iqa, not for raid"),
+        (("a.png", "b.png"), "--higher-is go with --benchmark NAME"),
+    ],
+)
+def test_a_direction_is_for_a_table_of_ones_own(capsys, arguments, said):
+    status, _, err = run(capsys, *arguments, "--higher-is", "worse")
+    assert (status, said in err) == (2, True)
+
+
+def test_a_spoilt_table_is_one_line_and_nothing_is_scored(capsys, rated):
+    table = rated / "scores.csv"
+    table.write_text(table.read_text().replace(",noise", ',"noise', 1))
+    status, out, err = run(capsys, "--benchmark", "iqa", "--data", table, "--metrics", "psnr")
+    assert (status, out) == (2, "")
+    assert f"error: {table}, row 2: a double quote is open" in err
+    assert len(err.splitlines()) == 1
 
 
 def names(rated):

@@ -144,6 +144,18 @@ def test_a_partner_that_cannot_be_read_is_named_itself(folders):
     assert failed.error.startswith(f"{out / '2.jxl'} cannot be read")
 
 
+def test_folders_with_pictures_that_are_not_read_are_scored_with_exit_status_1(folders, capsys):
+    ref, out = folders
+    for folder in (ref, out):
+        (folder / "2.heic").write_bytes(b"\0\0\0\x18ftypheic")
+        (folder / "3.jxl").write_bytes(b"\xff\x0a")
+    status, printed, said = run(capsys, ref, out, "--ckpt", "psnr")
+    assert status == 1
+    assert len(scores(printed)) == 6  # five pairs and their mean
+    for name in ("2", "3"):
+        assert re.search(rf"\n  {name}: .*/{name}\.\w+ cannot be read", said)
+
+
 def test_a_picture_that_is_read_comes_before_one_of_its_name_that_is_not_and_both_are_told(folders):
     ref, out = folders
     for folder, name in ((ref, "a.heic"), (ref, "a.dng"), (out, "z.1.jxl")):
@@ -464,7 +476,7 @@ def test_the_script_runs_the_command(folders, weights):
     assert done.stderr == f"eval.py: error: {out / 'nothing'} does not exist; give two images or two folders\n"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(kept="the order of distances of bundled photographs, in test_calibration.py")
 @pytest.mark.skipif(not KODAK.is_dir(), reason="the shared data folder is not here")
 @pytest.mark.skipif(not BUNDLED.is_dir(), reason="no bundled weights")
 @pytest.mark.usefixtures("optimized")
@@ -481,7 +493,7 @@ def test_harder_compression_of_photographs_is_farther_away(tmp_path, capsys):
         assert 0 < found[0][name] < found[1][name] < found[2][name]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(kept="test_convert.py runs the one command, test_metric.py compares the distance")
 @pytest.mark.parametrize("name", ["pim-1", "pim-5"])
 def test_a_converted_official_checkpoint_scores_files_as_the_official_code_does(shared, golden, name, capsys, tmp_path):
     """From official checkpoint and 16-bit PNG files to the printed number, through both commands."""

@@ -208,6 +208,23 @@ def test_every_name_is_scored_and_written_in_every_locale(weights, shell, tmp_pa
     assert "caf\\xe9: distance" in report and "日本: distance" in report
 
 
+# Pictures that are not read
+
+
+def test_pictures_that_cannot_be_read_are_named_and_the_status_says_so(folders, capsys, tmp_path):
+    """HEIC and JPEG XL by their first bytes, whatever they are called; and a photograph that became a page of text."""
+    heic, jxl = b"\0\0\0\x18ftypheic" + bytes(40), b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40)
+    for folder in folders:
+        (folder / "a.heic").write_bytes(heic)
+        (folder / "b.jxl").write_bytes(jxl)
+        (folder / "c.png").write_bytes(heic)
+        (folder / "d.jpg").write_text("<!DOCTYPE html>")
+    status, out, err = run(capsys, *folders, "--ckpt", "psnr", "--csv", tmp_path / "o.csv")
+    assert status == 1 and "4 of 24 pairs could not be scored" in err
+    assert all(f"/{name} " in err for name in ("a.heic", "b.jxl", "c.png", "d.jpg"))
+    assert len(out.splitlines()) == 22 and len(rows(tmp_path / "o.csv")) == 20
+
+
 # What was measured is not lost
 
 

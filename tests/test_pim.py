@@ -1,13 +1,14 @@
 """The networks agree with the official implementation, and windows with whole bands."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marks import nightly
+from marks import nightly, slow
 
 from pim_jax import convert
 from pim_jax.model import mixture, pim
@@ -27,7 +28,7 @@ def official(golden_folder, name):
 
 
 @pytest.mark.parametrize("size", ["s0", *nightly("s2")])
-@pytest.mark.parametrize("name", ["pim-1", "pim-5"])
+@pytest.mark.parametrize("name", [*slow("pim-1", kept="its distance, in test_metric.py"), "pim-5"])
 def test_networks_equal_the_official_ones(shared, golden, name, size):
     if f"{size}/{name}/frontend0" not in golden:
         pytest.skip("the official implementation's tensors were not kept at this size")
@@ -82,8 +83,8 @@ def test_two_bands_equal_the_official_ones():
 @pytest.mark.parametrize("size", [(64, 64), (51, 70)])
 def test_windows_are_cut_out_of_whole_bands(config, size):
     params, image = pim.init(config, jax.random.key(0)), jax.random.uniform(jax.random.key(1), (1, *size, 3))
-    whole = pim.features(config, params, image)
-    cropped = pim.features(config, params, image, centre=8)
+    features = jax.jit(functools.partial(pim.features, config), static_argnames="centre")
+    whole, cropped = features(params, image), features(params, image, centre=8)
     for band, window, spans in zip(whole, cropped, pim.centres(config, size, 8), strict=True):
         rows, columns = (slice(*span) for span in spans)
         np.testing.assert_allclose(window, band[:, rows, columns], atol=1e-6)
@@ -91,7 +92,8 @@ def test_windows_are_cut_out_of_whole_bands(config, size):
 
 def test_window_larger_than_a_band_is_the_whole_band():
     params, image = pim.init(SMALL, jax.random.key(0)), jax.random.uniform(jax.random.key(1), (1, 24, 40, 3))
-    whole, cropped = (pim.features(SMALL, params, image, centre=centre) for centre in (None, 64))
+    features = jax.jit(functools.partial(pim.features, SMALL), static_argnames="centre")
+    whole, cropped = (features(params, image, centre=centre) for centre in (None, 64))
     for band, window in zip(whole, cropped, strict=True):
         np.testing.assert_array_equal(window, band)
 
@@ -135,9 +137,7 @@ def test_smallest_size_leaves_one_sample_in_the_last_layer(config):
     assert [layers(config, config.smallest_size - less)[0].shape[1] for less in (0, 1)] == [1, 0]
 
 
-@pytest.mark.parametrize(
-    "config", [ALEXNET, pytest.param(VGG16, marks=pytest.mark.slow)], ids=lambda config: config.network
-)
+@pytest.mark.parametrize("config", [ALEXNET, *slow(VGG16, kept="those of AlexNet")], ids=lambda config: config.network)
 def test_fresh_activations_keep_their_scale_through_the_layers(config):
     params = pim.init(config, jax.random.key(0))
     image = jax.random.uniform(jax.random.key(1), (1, 8, 8, 3)).repeat(8, 1).repeat(8, 2)
