@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
       the exit status.
     """
+    console.open_streams()
     parser = _parser()
     args = parser.parse_args(argv)
     errors = console.Printer(sys.stderr)

@@ -100,9 +100,12 @@ def test_without_files_to_write_it_ends_when_nobody_reads_the_lines(folders, she
 
 @pytest.mark.parametrize(
     ("redirect", "status", "said"),
-    [(">&-", 0, ""), (">/dev/full", 1, "eval.py: error: standard output cannot be written: the disk is full\n")],
+    [
+        (">&- 2>&- <&-", 0, ""),
+        (">/dev/full", 1, "eval.py: error: standard output cannot be written: the disk is full\n"),
+    ],
 )
-def test_standard_output_that_cannot_be_written_costs_only_itself(folders, shell, tmp_path, redirect, status, said):
+def test_standard_streams_that_cannot_be_written_cost_only_themselves(folders, shell, tmp_path, redirect, status, said):
     done = shell(f"$EVAL {folders[0]} {folders[1]} --ckpt psnr --csv {tmp_path}/o.csv {redirect}")
     assert (done.returncode, done.stderr.decode()) == (status, said)
     assert len(rows(tmp_path / "o.csv")) == 20
