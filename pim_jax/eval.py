@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
       the exit status.
     """
+    console.open_streams()
     parser = _parser()
     args = parser.parse_args(argv)
     errors = console.Printer(sys.stderr)
@@ -156,6 +157,8 @@ def _check_use(args: argparse.Namespace) -> None:
             raise ValueError(f"--benchmark {args.benchmark} needs --data DIR, the folder of the data set")
     elif args.data or args.metrics or args.shift or args.higher_is:
         raise ValueError("--data, --metrics, --shift and --higher-is go with --benchmark NAME")
+    elif args.maps and files.is_stdout(args.maps):
+        raise ValueError("--maps takes a folder: maps are many files, which standard output cannot hold")
     elif not args.b:
         raise ValueError("give two images or two folders to score, or --benchmark NAME --data DIR")
 

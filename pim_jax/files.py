@@ -115,12 +115,12 @@ def output(text: str) -> Path:
 
 def is_stdout(path: Path) -> bool:
     """Whether a file to write is standard output."""
-    return os.fspath(path) in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+    return path.as_posix() in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def is_stream(path: Path) -> bool:
     """Whether what is there is written to and not replaced: a pipe, a FIFO, a device, what a process holds open."""
-    return bool(_HELD.fullmatch(os.fspath(path))) or (path.exists() and not path.is_file())
+    return bool(_HELD.fullmatch(path.as_posix())) or (path.exists() and not path.is_file())
 
 
 @contextmanager

@@ -100,9 +100,12 @@ def test_without_files_to_write_it_ends_when_nobody_reads_the_lines(folders, she
 
 @pytest.mark.parametrize(
     ("redirect", "status", "said"),
-    [(">&-", 0, ""), (">/dev/full", 1, "eval.py: error: standard output cannot be written: the disk is full\n")],
+    [
+        (">&- 2>&- <&-", 0, ""),
+        (">/dev/full", 1, "eval.py: error: standard output cannot be written: the disk is full\n"),
+    ],
 )
-def test_standard_output_that_cannot_be_written_costs_only_itself(folders, shell, tmp_path, redirect, status, said):
+def test_standard_streams_that_cannot_be_written_cost_only_themselves(folders, shell, tmp_path, redirect, status, said):
     done = shell(f"$EVAL {folders[0]} {folders[1]} --ckpt psnr --csv {tmp_path}/o.csv {redirect}")
     assert (done.returncode, done.stderr.decode()) == (status, said)
     assert len(rows(tmp_path / "o.csv")) == 20
@@ -152,7 +155,7 @@ def test_a_link_is_followed(folders, capsys, tmp_path):
         (["--csv", "FILE/x.csv"], "FILE is a file and no folder"),
         (["--report", "FILE/new/x.html"], "FILE is a file and no folder"),
         (["--maps", "FILE"], "FILE is a file and no folder"),
-        (["--maps", "-"], "/dev/stdout is a file and no folder"),
+        (["--maps", "-"], "--maps takes a folder"),
         (["--maps", "m", "--report", "m/3.png"], "are one file"),
         (["--maps", "ref"], "would be overwritten"),
         (["--csv", "link"], "would be overwritten"),
@@ -206,6 +209,23 @@ def test_every_name_is_scored_and_written_in_every_locale(weights, shell, tmp_pa
         assert picture.info["Title"] == "caf\\xe9"
     report = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "caf\\xe9: distance" in report and "日本: distance" in report
+
+
+# Pictures that are not read
+
+
+def test_pictures_that_cannot_be_read_are_named_and_the_status_says_so(folders, capsys, tmp_path):
+    """HEIC and JPEG XL by their first bytes, whatever they are called; and a photograph that became a page of text."""
+    heic, jxl = b"\0\0\0\x18ftypheic" + bytes(40), b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40)
+    for folder in folders:
+        (folder / "a.heic").write_bytes(heic)
+        (folder / "b.jxl").write_bytes(jxl)
+        (folder / "c.png").write_bytes(heic)
+        (folder / "d.jpg").write_text("<!DOCTYPE html>")
+    status, out, err = run(capsys, *folders, "--ckpt", "psnr", "--csv", tmp_path / "o.csv")
+    assert status == 1 and "4 of 24 pairs could not be scored" in err
+    assert all(f"/{name} " in err for name in ("a.heic", "b.jxl", "c.png", "d.jpg"))
+    assert len(out.splitlines()) == 22 and len(rows(tmp_path / "o.csv")) == 20
 
 
 # What was measured is not lost

@@ -66,22 +66,14 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
             for doubt in benchmark.doubts(scores):
                 say(f"warning: {doubt}")
             rows = _rows(benchmark, distances, range(len(benchmark.pairs)))
-            written = [attempt(lambda: table.finish(rows, header=[*COLUMNS, *distances]), say)]
+            written = [attempt(say, table.finish, rows, header=[*COLUMNS, *distances])]
             if args.report:
+                of_metrics = {name: repr(loaded[name]) for name in distances}
+                mapped = next((metric for metric in loaded.values() if isinstance(metric, MapMetric)), None)
+                about = {"metrics": of_metrics, "skipped": skipped, "unread": problems, "mapped": mapped}
                 written += [
                     attempt(
-                        lambda: report.of_benchmark(
-                            args.report,
-                            benchmark,
-                            distances,
-                            scores,
-                            metrics={name: repr(loaded[name]) for name in distances},
-                            skipped=skipped,
-                            unread=problems,
-                            command=command,
-                            mapped=next((m for m in loaded.values() if isinstance(m, MapMetric)), None),
-                        ),
-                        say,
+                        say, report.of_benchmark, args.report, benchmark, distances, scores, command=command, **about
                     )
                 ]
         except KeyboardInterrupt:
