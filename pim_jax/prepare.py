@@ -1,4 +1,8 @@
-"""Videos to a training set of frame pairs: `python -m pim_jax.prepare VIDEO_OR_FOLDER... --out DIR`."""
+"""Turns videos into a training set of frame pairs: `python -m pim_jax.prepare VIDEO_OR_FOLDER... --out DIR`.
+
+By their time stamps, the frames of a pair are 1/45 to 1/20 s apart. Other pairs are dropped and counted. Of
+interlaced video only the top field is read. HDR video is refused.
+"""
 
 import argparse
 import errno
@@ -129,7 +133,7 @@ def _list(lines: list[str]) -> None:
 
 
 def _say(line: str, stream: TextIO) -> None:
-    """Prints a line in which what the stream or a terminal cannot show, as some names of files, is escaped."""
+    """Prints a line. What the stream or a terminal cannot show is escaped: some names of files have such characters."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     encoding = stream.encoding or "utf-8"
     try:
@@ -139,7 +143,7 @@ def _say(line: str, stream: TextIO) -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Who read the stream, such as `head`, has seen enough: that is no reason to stop the work."""
+    """Discards what is still written to the stream. Its reader, such as `head`, has seen enough; the work goes on."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
