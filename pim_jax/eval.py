@@ -138,6 +138,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="K",
         help="shift the references by K pixels to the right: 0 1 2 gives the results of 0 and the changes from there",
     )
+    group.add_argument(
+        "--higher-is",
+        choices=("better", "worse"),
+        help="for a CSV file of your own: whether a higher score means closer to the reference, as in MOS, or farther, "
+        "as in most DMOS (default: better); the data sets know theirs",
+    )
     return parser
 
 
@@ -148,8 +154,8 @@ def _check_use(args: argparse.Namespace) -> None:
             raise ValueError("--benchmark goes with --data DIR, not with images to score, --maps or --batch")
         if not args.data:
             raise ValueError(f"--benchmark {args.benchmark} needs --data DIR, the folder of the data set")
-    elif args.data or args.metrics or args.shift:
-        raise ValueError("--data, --metrics and --shift go with --benchmark NAME")
+    elif args.data or args.metrics or args.shift or args.higher_is:
+        raise ValueError("--data, --metrics, --shift and --higher-is go with --benchmark NAME")
     elif not args.b:
         raise ValueError("give two images or two folders to score, or --benchmark NAME --data DIR")
 

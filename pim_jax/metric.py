@@ -12,12 +12,13 @@ checks of values (range, NaN) need concrete arrays, and are skipped while JAX tr
 import dataclasses
 import itertools
 import math
+import operator
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
-from pim_jax import inputs, provenance, stored
+from pim_jax import batched, inputs, provenance, stored
 from pim_jax.model import area, mixture, regions
 from pim_jax.model import pim as networks
 from pim_jax.model.convolution import PRECISIONS
@@ -42,11 +43,12 @@ FORMAT = {"pim": stored.Format(ModelConfig, _shapes)}
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Pim:
     """PIM with its weights: a frozen pytree whose leaves are the parameters.
 
-    Make one with `load` or `from_params`.
+    Make one with `load` or `from_params`. In a Flax module keep a method, `self.distance = pim.distance`: the weights
+    then stay out of the module's state.
 
     Attributes:
       params: parameters of the networks, as in `pim_jax.model.pim`.
@@ -105,8 +107,8 @@ class Pim:
           >>> float(pim.distance(x, x).max())
           0.0
         """
-        x, y, single = inputs.check_pair(self, x, y)
-        return inputs.unbatch(_distance(self, x, y, _key(key), num_samples), single)
+        x, y, single = inputs.pair(self, x, y)
+        return inputs.unbatch(_distance(self, x, y, _key(key), _samples(num_samples)), single)
 
     def distance_map(
         self, x: jax.Array, y: jax.Array, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
@@ -120,8 +122,8 @@ class Pim:
         Returns:
           [N, H, W] float32, or [H, W] for two single images.
         """
-        x, y, single = inputs.check_pair(self, x, y)
-        return inputs.unbatch(_distance_map(self, x, y, _key(key), num_samples), single)
+        x, y, single = inputs.pair(self, x, y)
+        return inputs.unbatch(_distance_map(self, x, y, _key(key), _samples(num_samples)), single)
 
     def embed(self, x: jax.Array) -> Embedding:
         """The representation of an image, to be compared with others by `between`.
@@ -140,7 +142,7 @@ class Pim:
         Raises:
           As `distance`.
         """
-        return _embed(self, inputs.check_image(self, "x", x))
+        return _embed(self, inputs.image(self, "x", x))
 
     def between(
         self, z_x: Embedding, z_y: Embedding, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
@@ -158,7 +160,7 @@ class Pim:
           ValueError: the embeddings are of images of different sizes, or of other weights.
         """
         inputs.check_embeddings(z_x, z_y)
-        return _between(self, z_x, z_y, _key(key), num_samples)
+        return _between(self, z_x, z_y, _key(key), _samples(num_samples))
 
 
 def load(weights: str | Path = "pim-1", *, precision: str = "highest") -> Pim:
@@ -231,6 +233,7 @@ def _make(config, params, name, digest, commit, precision) -> Pim:
     return Pim(jax.tree.map(jnp.asarray, params), config, name, digest[:12], commit, precision)
 
 
+@batched.of_images
 @jax.jit
 def _embed(pim: Pim, x):
     with jax.default_matmul_precision(pim.precision):
@@ -296,6 +299,7 @@ def _region_maps(pim, x, y, key, num_samples, of_region):
     return plan, jax.lax.map(jax.checkpoint(region), regions.indices(plan))
 
 
+@batched.of_embeddings
 @jax.jit(static_argnames="num_samples")
 def _between(pim, z_x, z_y, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
@@ -304,6 +308,7 @@ def _between(pim, z_x, z_y, key, num_samples):
         return sum(m.mean((1, 2)) for m in maps) / len(maps)
 
 
+@batched.of_images
 @jax.jit(static_argnames="num_samples")
 def _distance(pim, x, y, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
@@ -312,6 +317,7 @@ def _distance(pim, x, y, key, num_samples):
         return sum(total.sum(0) / size for total, size in zip(sums, sizes, strict=True)) / len(sums)
 
 
+@batched.of_images
 @jax.jit(static_argnames="num_samples")
 def _distance_map(pim, x, y, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
@@ -320,4 +326,24 @@ def _distance_map(pim, x, y, key, num_samples):
 
 
 def _key(key):
-    return jax.random.key(DEFAULT_SEED) if key is None else key
+    """The key as an array of one key, whichever of JAX's two kinds was given."""
+    if key is None:
+        return jax.random.key(DEFAULT_SEED)
+    try:
+        typed = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+        single = typed.shape == ()
+    except (AttributeError, TypeError, ValueError):
+        single = False
+    if not single:
+        raise ValueError(f"key must be one key, such as jax.random.key(0), not {' '.join(repr(key).split())}")
+    return typed
+
+
+def _samples(num_samples) -> int:
+    try:
+        count = operator.index(num_samples)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(f"num_samples must be a whole number, at least 1, not {num_samples!r}")
+    return count

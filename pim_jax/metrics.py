@@ -5,6 +5,7 @@ lpips = metrics.load("lpips-alex-lin")
 d = lpips.distance(x, y)
 """
 
+import difflib
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -79,7 +80,14 @@ def load(name_or_folder: str | Path) -> Metric:
     try:
         weights = stored.load(name_or_folder, FORMATS)
     except FileNotFoundError as error:
+        meant = f"did you mean {close}? Or choose" if (close := _closest(str(name_or_folder).lower())) else "choose"
         raise FileNotFoundError(
-            f"there is no metric and no folder {name_or_folder}: choose from {', '.join(NAMES)}, or name a folder"
+            f"there is no metric and no folder {name_or_folder}: {meant} from {', '.join(NAMES)}, or name a folder"
         ) from error
     return _FROM_WEIGHTS[weights.about.get("metric", "pim")](weights)
+
+
+def _closest(name: str) -> str | None:
+    """The name of a metric that may have been meant."""
+    longer = [known for known in NAMES if name and known.startswith(name)]
+    return next(iter(longer or difflib.get_close_matches(name, NAMES, n=1, cutoff=0.8)), None)

@@ -1,13 +1,15 @@
-"""Runs of train.py on processes that can be signalled and killed, for the tests of several modules.
+"""Runs of the commands on processes that can be signalled and killed, for the tests of several modules.
 
 The processes are forked from a server that has imported everything, because imports take longer than these runs. They
 run the command itself, talk over the loopback interface, and are signalled and killed for real.
 """
 
+import importlib
 import multiprocessing
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +18,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from pim_jax import files, stored, train
+from pim_jax import files, stored
 from pim_jax.training import hosts, log
 
 TINY = ["model.pyramid=none", "model.widths=(4,3)", "patch=32", "batch=8", "log_every=1", "save_every=4"]
@@ -26,7 +28,7 @@ BATCH, ENDLESS, PATIENCE = 8, "steps=100000", 900  # seconds: for busy machines
 ALERT_SECONDS = 10
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["pim_jax.train", "jax.experimental.multihost_utils"])
+processes.set_forkserver_preload(["pim_jax.train", "pim_jax.eval", "jax.experimental.multihost_utils"])
 
 
 class Run:
@@ -48,7 +50,9 @@ class Run:
                 which = ["--coordinator", f"localhost:{port}", "--processes", str(count), "--process", str(i)]
                 mine = [*which, *mine]
             output = self._outputs / str(i)
-            self.processes.append(processes.Process(target=child, args=(mine, variables, output, prelude)))
+            self.processes.append(
+                processes.Process(target=child, args=("train", mine, variables, (output, output), prelude))
+            )
 
     def __enter__(self):
         for process in self.processes:
@@ -79,17 +83,47 @@ class Run:
         return [process.exitcode for process in self.processes]
 
 
-def child(arguments, variables, output, prelude):
-    file = os.open(output, os.O_CREAT | os.O_WRONLY)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
+class Command:
+    """`python NAME.py ARGUMENTS` on one process of its own; a context that leaves none behind."""
+
+    def __init__(self, name, *arguments, devices=1):
+        self._arguments, self._folder = list(map(str, arguments)), Path(tempfile.mkdtemp())
+        self._outputs = [self._folder / stream for stream in ("stdout", "stderr")]
+        variables = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        self.process = processes.Process(target=child, args=(name, self._arguments, variables, self._outputs, None))
+
+    def __enter__(self):
+        self.process.start()
+        return self
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        self.process.join()
+        shutil.rmtree(self._folder)
+
+    def end(self) -> subprocess.CompletedProcess:
+        """What `subprocess.run` returns, once it has ended."""
+        self.process.join(PATIENCE)
+        said = [path.read_text() for path in self._outputs]
+        return subprocess.CompletedProcess(self._arguments, self.process.exitcode, *said)
+
+
+def run(name, *arguments, devices=1) -> subprocess.CompletedProcess:
+    """Runs a command to its end."""
+    with Command(name, *arguments, devices=devices) as command:
+        return command.end()
+
+
+def child(name, arguments, variables, outputs, prelude):
+    for stream, path in enumerate(outputs, start=1):
+        os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND), stream)
     os.chdir(Path(__file__).parents[1])
     os.environ.update(variables)
     if prelude:
         prelude()
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    sys.argv = ["train.py", *arguments]
-    sys.exit(train.main())
+    sys.argv = [f"{name}.py", *arguments]
+    sys.exit(importlib.import_module(f"pim_jax.{name}").main())
 
 
 def alert():

@@ -226,6 +226,34 @@ def test_what_is_missing_is_named(twoafc, missing, said):
         bapps.read_2afc(twoafc)
 
 
+def test_files_of_the_system_are_passed_over(twoafc, jnd):
+    for path in [*twoafc.rglob("*.png"), *twoafc.rglob("*.npy")]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+        (path.parent / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+        (path.parent / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    assert len(bapps.read_2afc(twoafc).pairs) == 34
+    assert len(bapps.read_jnd(jnd).pairs) == 12
+
+
+def test_the_case_of_names_does_not_matter_and_doubles_are_named(jnd):
+    (jnd / "jnd/val/cnn/p0").rename(jnd / "jnd/val/cnn/P0")
+    (jnd / "jnd/val/cnn/P0/000003.png").rename(jnd / "jnd/val/cnn/P0/000003.PNG")
+    assert len(bapps.read_jnd(jnd).pairs) == 12
+    write(jnd / "jnd/val/cnn/P0/000003.png", 3)
+    with pytest.raises(ValueError, match=r"P0/000003\.PNG and .*P0/000003\.png differ only by case"):
+        bapps.read_jnd(jnd)
+
+
+def test_answers_that_most_metrics_contradict_are_doubted(twoafc):
+    benchmark = bapps.read_2afc(twoafc)
+    closer = np.stack([1 - benchmark.judge, benchmark.judge], 1).ravel()  # the distance to p1 grows with its votes
+    right, wrong = benchmark.scores(-closer), benchmark.scores(closer)
+    assert benchmark.doubts({"A": right, "B": wrong}) == []
+    assert benchmark.doubts({"A": wrong}) == [
+        "the metric contradicts people (All below 50): check that judge holds the fraction of raters for p1"
+    ]
+
+
 def test_jnd_names_what_is_missing(jnd):
     (jnd / "jnd/val/cnn/same/000005.npy").unlink()
     with pytest.raises(FileNotFoundError, match="cnn/same lacks 000005") as caught:
@@ -233,11 +261,26 @@ def test_jnd_names_what_is_missing(jnd):
     assert "jnd/val/{traditional,cnn}/{p0,p1}/000000.png" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [np.array([1.5]), np.array([np.nan]), np.zeros(2), np.array([None]), None])
+DAMAGED = [
+    b"version https://git-lfs.github.com/spec/v1",
+    b"<html>",
+    b"PK\3\4",
+    b"\x93NUMPY\1\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999,), }".ljust(127) + b"\n",
+    b"\x93NUMPY\1\0v\0{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(127) + b"\n\x80",
+    b"\x93NUMPY\1\0v\0{'descr': '<f4', 'fortran_ord".ljust(127) + b"\n\0\0\0\0",
+    b"\x93NUMPY\7\0v\0",
+]
+
+
+@pytest.mark.parametrize(
+    "content", [np.array([1.5]), np.array([np.nan]), np.zeros(2), np.array([None]), None, *DAMAGED]
+)
 def test_a_judgement_that_is_no_fraction_is_an_error_that_names_the_file(twoafc, content):
     path = twoafc / "2afc/val/cnn/judge/000001.npy"
     if content is None:
         path.write_bytes(b"")
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
     else:
         np.save(path, content, allow_pickle=True)
     with pytest.raises(ValueError, match=r"judge/000001\.npy"):

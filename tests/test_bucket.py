@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from marks import slow
 from runs import ENDLESS, Run, alert, assert_same_losses, free_port, losses, saved
 
 from pim_jax import eval as command
@@ -20,6 +21,7 @@ if importlib.util.find_spec("gcsfs") is None:
 bucket_server = pytest.importorskip("bucket_server", reason="gcp-storage-emulator is not installed")
 
 WORKDIR = "gs://pictures/runs/w"
+TWO = slow(2, kept="the same with one process, and with two on disk in test_hosts.py")
 
 
 @pytest.fixture(scope="module")
@@ -30,49 +32,51 @@ def environment():
         yield variables
 
 
-@pytest.fixture(scope="module")
-def run(environment, clip_pairs):
-    """Two processes, one of which is killed, often in a save, and then one that takes six more steps."""
-    with Run(WORKDIR, clip_pairs, ENDLESS, layout=(2, 1), prelude=alert, environment=environment) as two:
-        two.wait_for(4, saves=1)
-        two.signal(1, signal.SIGKILL)
-        assert 0 not in two.end(), two.said
-    before = max(saved(WORKDIR))
-    with Run(WORKDIR, clip_pairs, f"steps={before + 6}", environment=environment) as one:
+@pytest.fixture(scope="module", params=[1, *TWO])
+def workdir(environment, clip_pairs, request):
+    """Of one or two processes, one of which is killed, often in a save, and then of one that takes six more steps."""
+    workdir = f"{WORKDIR}{request.param}"
+    layout = (request.param, 1)
+    with Run(workdir, clip_pairs, ENDLESS, layout=layout, prelude=alert, environment=environment) as killed:
+        killed.wait_for(4, saves=1)
+        killed.signal(request.param - 1, signal.SIGKILL)
+        assert 0 not in killed.end(), killed.said
+    before = max(saved(workdir))
+    with Run(workdir, clip_pairs, f"steps={before + 6}", environment=environment) as one:
         assert one.end() == [0], one.said[0]
     assert f"step {before} of {before + 6}" in one.said[0] and f"finished at step {before + 6}" in one.said[0]
-    return one
+    return workdir
 
 
-def test_after_a_kill_one_process_continues_to_the_same_numbers(run, clip_pairs, tmp_path):
-    last = max(saved(WORKDIR))
-    assert sorted(losses(WORKDIR)) == list(range(1, last + 1))
+def test_after_a_kill_one_process_continues_to_the_same_numbers(workdir, clip_pairs, tmp_path):
+    last = max(saved(workdir))
+    assert sorted(losses(workdir)) == list(range(1, last + 1))
     with Run(tmp_path / "w", clip_pairs, f"steps={last}") as disk:
         assert disk.end() == [0], disk.said
-    assert_same_losses(WORKDIR, tmp_path / "w")
+    assert_same_losses(workdir, tmp_path / "w")
 
 
-def test_its_weights_load_and_it_is_inspected(run, tmp_path, capsys):
-    last = max(saved(WORKDIR))
-    pim = metric.load(WORKDIR)
-    assert pim.digest == metric.load(f"{WORKDIR}/checkpoints/{last}").digest
-    assert inspect.main([WORKDIR, "--png", str(tmp_path / "curves.png")]) == 0
+def test_its_weights_load_and_it_is_inspected(workdir, tmp_path, capsys):
+    last = max(saved(workdir))
+    pim = metric.load(workdir)
+    assert pim.digest == metric.load(f"{workdir}/checkpoints/{last}").digest
+    assert inspect.main([workdir, "--png", str(tmp_path / "curves.png")]) == 0
     said = capsys.readouterr().out
     assert f"finished at step {last}" in said and f"checkpoint {last}: " in said and pim.digest in said
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
-def test_a_checkpoint_that_was_not_completed_is_none(run):
-    *_, before, last = saved(WORKDIR)
-    mark = files.place(WORKDIR) / "checkpoints" / str(last) / "commit_success.txt"
+def test_a_checkpoint_that_was_not_completed_is_none(workdir):
+    *_, before, last = saved(workdir)
+    mark = files.place(workdir) / "checkpoints" / str(last) / "commit_success.txt"
     text = mark.read_text()
     mark.unlink()
-    assert max(saved(WORKDIR)) == before and stored.read(WORKDIR, metric.FORMAT).about["step"] == before
+    assert max(saved(workdir)) == before and stored.read(workdir, metric.FORMAT).about["step"] == before
     mark.write_text(text)
-    assert max(saved(WORKDIR)) == last
+    assert max(saved(workdir)) == last
 
 
-def test_what_is_not_there_is_one_clear_line(run, clip_pairs, capsys):
+def test_what_is_not_there_is_one_clear_line(environment, capsys):
     assert inspect.main(["gs://pictures/runs/v"]) == 2
     assert "there is no folder gs://pictures/runs/v" in capsys.readouterr().err
     image = str(Path(files.__file__).parent / "assets" / "images" / "reference" / "boats.png")

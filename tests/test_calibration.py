@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from marks import nightly, slow
 
 from pim_jax import baselines, metric
 
@@ -83,7 +84,10 @@ NAMES = [
     "Butteraugli-6",
     "pim-1",
 ]
-HEAVY = ("LPIPS-vgg", "LPIPS-vgg-lin", "pim-1")  # five minutes for whole photographs
+HEAVY = ["LPIPS-vgg", "LPIPS-vgg-lin", "pim-1"]  # five minutes for whole photographs
+LESS_HEAVY = ["MS-SSIM", "NLPD"]
+SHARED = [name for name in NAMES if name not in HEAVY + LESS_HEAVY]
+SHARED += slow(*LESS_HEAVY, kept="the bundled pairs") + nightly(*HEAVY)
 
 
 def test_the_page_has_every_metric_and_pair(calibration, page):
@@ -97,6 +101,6 @@ def test_bundled_pairs(calibration, page, name):
     compare(calibration, page, name, calibration.bundled_pairs())
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.nightly] * (n in HEAVY)) for n in NAMES])
+@pytest.mark.parametrize("name", SHARED)
 def test_shared_pairs(calibration, page, name, shared):
     compare(calibration, page, name, calibration.shared_pairs(shared))

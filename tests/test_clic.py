@@ -76,7 +76,9 @@ def test_images_can_be_listed_in_a_table(folder):
     benchmark = clic.read(folder)
     assert "3 methods (2 more have Elo scores but no images), 2 originals, 6 decoded images" in benchmark.title
     (folder / "images.csv").write_text("\n".join(["reference,decoded,method", *rows, rows[0]]))
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(
+        ValueError, match=r"images\.csv, row 8: the image codec-a/x\.jpg is listed twice, .*, row 2; keep"
+    ):
         clic.read(folder)
 
 
@@ -189,15 +191,44 @@ def test_missing_images_stop_the_reader_unless_allowed(folder):
             "no images of the methods in elo.csv",
         ),
         (lambda folder: (folder / "elo.csv").write_text("method,rank\na,1\n"), "no column elo"),
-        (lambda folder: (folder / "elo.csv").write_text("method,elo\na,high\n"), "line 2: 'high' is not a number"),
-        (lambda folder: answer(folder, "originals/x.png,codec-a/x.jpg,codec-b/x.jpg,c"), "line 2: preferred is 'c'"),
-        (lambda folder: (folder / "oracle.csv").write_text("a,b,1\n"), "oracle.csv, line 1"),
+        (lambda folder: (folder / "elo.csv").write_text("method,elo\na,high\n"), "row 2, elo: 'high' is not a number"),
+        (lambda folder: answer(folder, "originals/x.png,codec-a/x.jpg,codec-b/x.jpg,c"), "row 2: preferred is 'c'"),
+        (lambda folder: (folder / "oracle.csv").write_text("a,b,1\n"), "oracle.csv, row 1 has 3 fields instead of 4"),
+        (
+            lambda folder: (folder / "elo.csv").write_text("method,elo\ncodec-a,1\ncodec-a,2\n"),
+            "row 3: the method codec-a is listed twice",
+        ),
+        (lambda folder: (folder / "codec-a" / "x.png").touch(), "have the same name but for the extension"),
     ],
 )
 def test_what_is_wrong_is_said(folder, spoil, said):
     spoil(folder)
     with pytest.raises((FileNotFoundError, ValueError), match=re.escape(said)):
         clic.read(folder)
+
+
+def test_the_case_of_names_and_files_of_the_system_do_not_matter(folder):
+    title = clic.read(folder).title
+    (folder / "originals").rename(folder / "Originals")
+    (folder / "elo.csv").rename(folder / "ELO.csv")
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0")
+    for name in ("__MACOSX", "@eaDir"):
+        picture(folder / name / "x.jpg")
+    assert clic.read(folder).title == title
+    rows = [f"ORIGINALS/{n}.png,{m}\\{n}.JPG,{m}" for n in "xy" for m in METHODS[:3]]
+    (folder / "images.csv").write_text("\n".join(["Reference;Decoded;Method", *(r.replace(",", ";") for r in rows)]))
+    assert "2 originals, 6 decoded images" in clic.read(folder).title
+
+
+def test_elo_scores_and_answers_that_most_metrics_contradict_are_doubted(folder):
+    answer(folder, *(f"originals/{n}.png,codec-a/{n}.jpg,codec-d/{n}.jpg,b" for n in "xyz"))
+    benchmark = clic.read(folder)
+    right, wrong = (benchmark.scores(values(benchmark, {m: sign * ELO[m] for m in METHODS})) for sign in (-1, 1))
+    assert benchmark.doubts({"A": right, "B": wrong}) == []
+    elo, answers = benchmark.doubts({"A": wrong, "B": wrong})
+    assert elo.startswith("2 of 2 metrics contradict people (Spearman with Elo below 0)")
+    assert answers.startswith("2 of 2 metrics contradict people (2AFC below 50)")
 
 
 def test_the_codec_comparison_at_hand_is_read(shared):

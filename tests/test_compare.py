@@ -4,6 +4,7 @@ import csv
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import jax
@@ -91,6 +92,124 @@ def test_hidden_files_and_other_kinds_of_files_are_left_out(folders):
         (ref / name).write_text("not an image")
     pairs, unmatched = compare.pair_up(ref, out)
     assert len(pairs) == 5
+    assert unmatched == []
+
+
+def test_files_of_the_system_are_no_images(folders):
+    ref, out = folders
+    for name in (
+        "._a.png",
+        "sub/._a.png",
+        "Thumbs.db",
+        "__MACOSX/a.png",
+        "@eaDir/a.png/thumb.png",
+        "$RECYCLE.BIN/b.png",
+    ):
+        write(ref / name, 0) if name.endswith(".png") else (ref / name).write_bytes(b"\xd0\xcf")
+    pairs, unmatched = compare.pair_up(ref, out)
+    assert len(pairs) == 5
+    assert unmatched == []
+
+
+def test_pictures_of_a_format_that_is_not_read_are_missed(folders):
+    ref, out = folders
+    for name in ("2.heic", "3.jxl", "4.CR2", "5.exr"):
+        (ref / name).write_bytes(b"unread")
+        (out / name).write_bytes(b"unread")
+    pairs, unmatched = compare.pair_up(ref, out)
+    assert [pair.name for pair in pairs] == ["2", "3", "4", "5", "a", "b", "c", "sub/a", "z.1"]
+    assert unmatched == []
+    _, failed = compare.by_size(pairs)
+    assert [result.pair.name for result in failed] == ["2", "3", "4", "5"]
+    for result, name in zip(failed, ("2.heic", "3.jxl", "4.CR2", "5.exr"), strict=True):
+        assert f"{ref / name} cannot be read" in result.error
+
+
+def test_pictures_without_an_extension_are_missed_by_nobody(folders):
+    ref, out = folders
+    (ref / "a.png").rename(ref / "a")
+    (ref / "heif").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    pairs, unmatched = compare.pair_up(ref, out)
+    assert len(pairs) == 5
+    assert unmatched == [f"{ref / 'heif'} has no partner in {out}"]
+
+
+def test_a_partner_that_cannot_be_read_is_named_itself(folders):
+    ref, out = folders
+    write(ref / "2.png", 0)
+    (out / "2.jxl").write_bytes(b"\xff\x0a")
+    pairs, unmatched = compare.pair_up(ref, out)
+    assert unmatched == []  # "2.png has no partner" would send the user to look for a file that is there
+    _, (failed,) = compare.by_size(pairs)
+    assert failed.error.startswith(f"{out / '2.jxl'} cannot be read")
+
+
+def test_folders_with_pictures_that_are_not_read_are_scored_with_exit_status_1(folders, capsys):
+    ref, out = folders
+    for folder in (ref, out):
+        (folder / "2.heic").write_bytes(b"\0\0\0\x18ftypheic")
+        (folder / "3.jxl").write_bytes(b"\xff\x0a")
+    status, printed, said = run(capsys, ref, out, "--ckpt", "psnr")
+    assert status == 1
+    assert len(scores(printed)) == 6  # five pairs and their mean
+    for name in ("2", "3"):
+        assert re.search(rf"\n  {name}: .*/{name}\.\w+ cannot be read", said)
+
+
+def test_a_picture_that_is_read_comes_before_one_of_its_name_that_is_not_and_both_are_told(folders):
+    ref, out = folders
+    for folder, name in ((ref, "a.heic"), (ref, "a.dng"), (out, "z.1.jxl")):
+        (folder / name).write_bytes(b"unread")
+    pairs, unmatched = compare.pair_up(ref, out)
+    assert [pair.reference.name for pair in pairs] == ["a.png", "b.png", "c.png", "a.png", "z.1.png"]
+    assert unmatched == [
+        f"{ref / 'a.dng'} cannot be read (a camera's raw file), and {ref / 'a.png'} takes its place",
+        f"{ref / 'a.heic'} cannot be read (HEIC), and {ref / 'a.png'} takes its place",
+        f"{out / 'z.1.jxl'} cannot be read (JPEG XL), and {out / 'z.1.bmp'} takes its place",
+    ]
+    assert compare.images_in(ref)["a"] == ref / "a.png"
+    (ref / "a.png").unlink()
+    with pytest.raises(ValueError, match=r"a\.(dng|heic) and .*a\.(dng|heic) have the same name"):
+        compare.pair_up(ref, out)
+
+
+def test_links_to_folders_are_followed(folders, tmp_path):
+    ref, out = folders
+    write(tmp_path / "elsewhere" / "deep" / "far.png", 1)
+    write(out / "linked" / "deep" / "far.png", 1)
+    (ref / "linked").symlink_to(tmp_path / "elsewhere")
+    pairs, unmatched = compare.pair_up(ref, out)
+    assert [pair.name for pair in pairs] == ["a", "b", "c", "linked/deep/far", "sub/a", "z.1"]
+    assert unmatched == []
+    (tmp_path / "another").symlink_to(ref)
+    assert len(compare.pair_up(tmp_path / "another", out)[0]) == 6
+
+
+def test_links_that_lead_in_a_circle_end(folders):
+    ref, out = folders
+    (ref / "self").symlink_to(ref)
+    (ref / "sub" / "up").symlink_to(ref / "sub" / "..")
+    (ref / "endless").symlink_to(ref / "endless")
+    pairs, unmatched = compare.pair_up(ref, out)
+    assert len(pairs) == 5
+    assert unmatched == []
+
+
+def test_a_link_to_a_picture_that_is_gone_is_named(folders):
+    ref, out = folders
+    (ref / "gone.png").symlink_to(ref / "nothing.png")
+    write(out / "gone.png", 0)
+    pairs, _ = compare.pair_up(ref, out)
+    _, (failed,) = compare.by_size(pairs)
+    assert str(ref / "gone.png") in failed.error
+
+
+def test_an_accent_pairs_as_macos_and_as_others_write_it(folders):
+    ref, out = folders
+    write(ref / unicodedata.normalize("NFD", "fähre.png"), 0)
+    write(out / unicodedata.normalize("NFC", "fähre.png"), 0)
+    pairs, unmatched = compare.pair_up(ref, out)
+    assert unicodedata.normalize("NFC", "fähre") in [pair.name for pair in pairs]
     assert unmatched == []
 
 
@@ -357,7 +476,7 @@ def test_the_script_runs_the_command(folders, weights):
     assert done.stderr == f"eval.py: error: {out / 'nothing'} does not exist; give two images or two folders\n"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(kept="the order of distances of bundled photographs, in test_calibration.py")
 @pytest.mark.skipif(not KODAK.is_dir(), reason="the shared data folder is not here")
 @pytest.mark.skipif(not BUNDLED.is_dir(), reason="no bundled weights")
 @pytest.mark.usefixtures("optimized")
@@ -374,7 +493,7 @@ def test_harder_compression_of_photographs_is_farther_away(tmp_path, capsys):
         assert 0 < found[0][name] < found[1][name] < found[2][name]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(kept="test_convert.py runs the one command, test_metric.py compares the distance")
 @pytest.mark.parametrize("name", ["pim-1", "pim-5"])
 def test_a_converted_official_checkpoint_scores_files_as_the_official_code_does(shared, golden, name, capsys, tmp_path):
     """From official checkpoint and 16-bit PNG files to the printed number, through both commands."""

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from disks import fill, small_disk
-from marks import nightly
+from marks import nightly, slow
 from runs import ALERT_SECONDS, BATCH, ENDLESS, Run, alert, assert_same_losses, logged, losses, saved
 
 from pim_jax import metric, stored, train
@@ -142,7 +142,9 @@ def test_whenever_a_process_is_killed_the_next_start_continues(clip_pairs, tmp_p
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs tmpfs")
-@pytest.mark.parametrize("prelude", [None, careless], ids=["before a save", "during a save"])
+@pytest.mark.parametrize(
+    "prelude", [None, *slow(careless, kept="a disk that is full before a save")], ids=["before a save", "during a save"]
+)
 def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_continues_when_there_is_room(
     clip_pairs, tmp_path, assert_as_one, prelude
 ):

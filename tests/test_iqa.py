@@ -112,23 +112,59 @@ def test_csiq_is_read_from_its_spreadsheet_and_lower_is_closer(csiq):
     assert benchmark.scores(np.array([0.06, 0.5, 0.3]))["SROCC"].value == 1
 
 
-def test_live_leaves_out_undistorted_images_and_counts_through_its_folders(tmp_path):
-    total = 227 + 233 + 3 * 174
-    names = np.empty(total, object)
-    names[:] = [f"ref{i % 29}.bmp" for i in range(total)]
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html><html>404</html>", "but a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "but a pointer of Git LFS"),
+        (b"PK\3\4", "cannot be read as an .xlsx spreadsheet"),
+    ],
+)
+def test_what_is_no_spreadsheet_of_csiq_is_one_line(csiq, content, said):
+    (csiq / "csiq.DMOS.xlsx").write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        iqa.read(csiq)
+    assert str(csiq / "csiq.DMOS.xlsx") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_copies_of_csiq_may_differ_in_case(csiq):
+    (csiq / "csiq.DMOS.xlsx").rename(csiq / "CSIQ.dmos.xlsx")
+    (csiq / "src_imgs").rename(csiq / "Src_Imgs")
+    (csiq / "dst_imgs" / "awgn" / "1600.AWGN.1.png").rename(csiq / "dst_imgs" / "awgn" / "1600.awgn.1.PNG")
+    assert iqa.read(csiq).title == "CSIQ: 3 images of 3 types, 2 references"
+
+
+LIVE = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}
+
+
+@pytest.fixture
+def live(tmp_path):
+    """LIVE with 29 references, two undistorted images, and scores that are a tenth of the entry's index."""
+    total = sum(LIVE.values())
     undistorted = np.zeros(total)
     undistorted[[3, 300]] = 1
-    io.savemat(tmp_path / "dmos_realigned.mat", {"dmos_new": np.arange(total)[None] / 10.0, "orgs": undistorted[None]})
+    write_live(tmp_path, {"dmos_new": np.arange(total)[None] / 10.0, "orgs": undistorted[None]})
+    names = np.empty(total, object)
+    names[:] = [f"ref{i % 29}.bmp" for i in range(total)]
     io.savemat(tmp_path / "refnames_all.mat", {"refnames_all": names[None]})
     picture(tmp_path / "refimgs" / "ref0.bmp")
     bmp = (tmp_path / "refimgs" / "ref0.bmp").read_bytes()
     for i in range(29):
         (tmp_path / "refimgs" / f"ref{i}.bmp").write_bytes(bmp)
-    for folder, count in (("jp2k", 227), ("jpeg", 233), ("wn", 174), ("gblur", 174), ("fastfading", 174)):
+    for folder, count in LIVE.items():
         (tmp_path / folder).mkdir()
         for i in range(1, count + 1):
             (tmp_path / folder / f"img{i}.bmp").write_bytes(bmp)
-    benchmark = iqa.read(tmp_path)
+    return tmp_path
+
+
+def write_live(folder, variables):
+    io.savemat(folder / "dmos_realigned.mat", variables)
+
+
+def test_live_leaves_out_undistorted_images_and_counts_through_its_folders(live):
+    benchmark = iqa.read(live)
     assert benchmark.title == "LIVE: 980 images of 5 types, 29 references"
     folders = [pair.distorted.path.parent.name for pair in benchmark.pairs]
     rows = {f"{folder}/{row[1]}": row for folder, row in zip(folders, found(benchmark), strict=True)}
@@ -137,6 +173,62 @@ def test_live_leaves_out_undistorted_images_and_counts_through_its_folders(tmp_p
     assert rows["jpeg/img1.bmp"] == ("ref24.bmp", "img1.bmp", 22.7, "JPEG")
     assert rows["fastfading/img174.bmp"] == ("ref24.bmp", "img174.bmp", 98.1, "fast fading")
     assert benchmark.sign == -1
+
+
+def test_copies_of_live_may_differ_in_case(live):
+    for path in [*(live / "refimgs").iterdir(), *(live / "wn").iterdir()]:
+        path.rename(path.with_name(path.name.capitalize()).with_suffix(".BMP"))
+    (live / "dmos_realigned.mat").rename(live / "DMOS_realigned.mat")
+    (live / "wn").rename(live / "WN")
+    benchmark = iqa.read(live)
+    assert benchmark.title == "LIVE: 980 images of 5 types, 29 references"
+    assert found(benchmark)[-1] == ("Ref24.BMP", "img174.bmp", 98.1, "fast fading")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"dmos_new": np.zeros(982)}, "has no variable orgs; it needs dmos_new, orgs"),
+        (
+            {"dmos_new": np.zeros(779), "orgs": np.zeros(982)},
+            "does not have the 982 entries of LIVE, release 2, but 779",
+        ),
+        ({"dmos_new": np.full(982, np.nan), "orgs": np.zeros(982)}, "entry 1, dmos_new: 'nan' is not a number"),
+        ({"dmos_new": np.array(["a"] * 982, object), "orgs": np.zeros(982)}, "is not a number"),
+    ],
+)
+def test_a_bad_table_of_live_is_one_line(live, variables, said):
+    write_live(live, variables)
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        iqa.read(live)
+    assert str(live / "dmos_realigned.mat") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_tables_of_live_in_matlabs_newest_form_say_how_to_save_them(live):
+    (live / "dmos_realigned.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(400))
+    with pytest.raises(ValueError, match=r"dmos_realigned\.mat .* is of version 7\.3: .* save\(\.\.\., '-v7'\)"):
+        iqa.read(live)
+
+
+@pytest.mark.parametrize("data", ["tid", "csiq"])
+def test_files_of_the_system_are_no_images_of_a_data_set(data, request):
+    folder = request.getfixturevalue(data)
+    title = iqa.read(folder).title
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+        (path.parent / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+        (path.parent / "__MACOSX").mkdir(exist_ok=True)
+        (path.parent / "__MACOSX" / path.name).write_bytes(b"another")
+    assert iqa.read(folder).title == title
+
+
+def test_two_files_of_an_image_that_differ_are_never_chosen_from(tid):
+    picture(tid / "distorted_images" / "i01_08_1.PNG")  # in another case, but the same
+    assert len(iqa.read(tid).pairs) == 30
+    Image.new("RGB", (8, 8), "red").save(tid / "distorted_images" / "i01_08_1.PNG")
+    with pytest.raises(ValueError, match=r"i01_08_1\.PNG and .*i01_08_1\.png both have the name I01_08_1\.bmp"):
+        iqa.read(tid)
 
 
 def test_toyama_is_read_without_its_undistorted_images(tmp_path):
@@ -277,24 +369,111 @@ def test_a_folder_that_is_not_recognised_lists_what_is_expected(tmp_path):
         assert text in str(caught.value)
 
 
+THREE = [("0.png", "d0.png", 3.0, "a"), ("1.png", "d1.png", 2.0, "a"), ("2.png", "d2.png", 1.0, "b")]
+OK = "reference,distorted,score,type\n" + "".join(f"{a},{b},{c:g},{d}\n" for a, b, c, d in THREE)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        OK,
+        OK + "\n,,,\n",
+        OK.replace(",", ";").replace("3", "3,0"),
+        OK.replace(",", "\t").replace("\n", "\r"),
+        OK.encode("utf-16"),
+        OK.title().replace(".Png", ".PNG").replace(",A", ",a").replace(",B", ",b"),
+        OK.replace("0.png,d0", r"..\\here\\0.png,.\\d0").replace("\\\\", "\\"),
+    ],
+)
+def test_every_row_of_a_table_of_ones_own_is_used(tmp_path, content):
+    (tmp_path / "here").mkdir()
+    for row in THREE:
+        picture(tmp_path / "here" / row[0])
+        picture(tmp_path / "here" / row[1])
+    table = tmp_path / "here" / "t.csv"
+    table.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert found(iqa.read(table)) == THREE
+
+
+def test_an_image_without_a_type_among_others_is_said_to_have_none(tmp_path):
+    for row in THREE:
+        picture(tmp_path / row[0])
+        picture(tmp_path / row[1])
+    (tmp_path / "t.csv").write_text(OK.replace(",b", ","))
+    assert [row[3] for row in found(iqa.read(tmp_path / "t.csv"))] == ["a", "a", "no type"]
+
+
+def test_a_missing_image_is_named_with_its_row(tmp_path):
+    picture(tmp_path / "0.png")
+    (tmp_path / "t.csv").write_text("reference,distorted,score\n0.png,0.png,1\n0.png,gone.png,2\n")
+    with pytest.raises(FileNotFoundError, match=r"gone\.png \(.*t\.csv, row 3\)"):
+        iqa.read(tmp_path / "t.csv")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ("reference,distorted\na,b", "no column score"),
-        ("reference,distorted,score\na,b,good", "line 2: 'good' is not a number"),
-        ("reference,distorted,score\na,b,nan", "line 2: 'nan' is not a number"),
-        ("reference,distorted,score\n", "there is no rating"),
-        ("reference,distorted,score\nt.csv,t.csv,1\nt.csv,t.csv,2", "rated twice"),
+        ("reference,distorted,score\na,b,good", "row 2, score: 'good' is not a number"),
+        ("reference,distorted,score\na,b,nan", "row 2, score: 'nan' is not a number"),
+        ("reference,distorted,score\n", "has no rows but its header"),
+        (
+            "reference,distorted,score\nt.csv,t.csv,1\n\nt.csv,./t.csv,2",
+            "t.csv, row 4: t.csv with the reference t.csv is rated twice, before in {folder}/t.csv, row 2; keep one",
+        ),
     ],
 )
 def test_a_bad_table_is_an_error_that_says_where(tmp_path, content, said):
     (tmp_path / "t.csv").write_text(content)
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=re.escape(said.format(folder=tmp_path))) as caught:
         iqa.read(tmp_path / "t.csv")
+    assert str(tmp_path / "t.csv") in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("line", "said"), [("5.0 i01_99_1.bmp", "no type of distortion 99"), ("5.0 lena", "'lena'")])
 def test_a_bad_line_of_tid_is_an_error_that_says_where(tid, line, said):
     (tid / "mos_with_names.txt").write_text(f"5.0 i01_08_1.bmp\n{line}\n")
-    with pytest.raises(ValueError, match=f"line 2: .*{said}"):
+    with pytest.raises(ValueError, match=f"row 2: .*{said}"):
         iqa.read(tid)
+
+
+# The direction of ratings
+
+
+def test_ratings_where_lower_is_closer_are_read_so(table):
+    better, worse = (iqa.read(table, higher_is=name) for name in ("better", "worse"))
+    score = np.array([rating.score for rating in better.ratings])
+    assert iqa.read(table).sign == better.sign == 1
+    assert worse.sign == -1
+    assert better.scores(-score)["SROCC"].value == worse.scores(score)["SROCC"].value == 1
+    (figure,) = worse.figures({"A": score}).values()
+    assert figure.axes[0].get_xlabel() == "score (lower is closer)"
+
+
+def test_only_a_table_of_ones_own_is_told_its_direction(tid, table):
+    with pytest.raises(ValueError, match="TID2008 says itself which scores are better"):
+        iqa.read(tid, higher_is="worse")
+    with pytest.raises(ValueError, match="higher is better or worse, not 'lower'"):
+        iqa.read(table, higher_is="lower")
+
+
+def test_a_direction_that_most_metrics_contradict_is_doubted(table):
+    for higher_is, other in (("better", "worse"), ("worse", "better")):
+        benchmark = iqa.read(table, higher_is=higher_is)
+        right = -benchmark.sign * np.array([rating.score for rating in benchmark.ratings])
+        scores = {name: benchmark.scores(sign * right) for name, sign in (("A", -1), ("B", 1), ("C", -1))}
+        (doubt,) = benchmark.doubts(scores)
+        assert doubt.startswith("2 of 3 metrics contradict people (SROCC below 0)")
+        assert doubt.endswith(f"give --higher-is {other}")
+        assert benchmark.doubts({name: scores[name] for name in "AB"}) == []
+        assert benchmark.doubts({"B": scores["B"]}) == []
+        assert benchmark.doubts({"A": scores["A"]})[0].startswith("the metric contradicts people")
+
+
+def test_chance_alone_raises_no_doubt(table):
+    benchmark = iqa.read(table)
+    scores = benchmark.scores(np.random.default_rng(3).normal(size=24))
+    assert scores["SROCC"].low < 0 < scores["SROCC"].high
+    assert benchmark.doubts({"A": scores}) == []
+    assert benchmark.doubts({"A": benchmark.scores(np.full(24, np.nan))}) == []

@@ -1,20 +1,25 @@
 """The networks agree with the official implementation, and windows with whole bands."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marks import nightly
+from marks import nightly, slow
 
 from pim_jax import convert
 from pim_jax.model import mixture, pim
-from pim_jax.model.pim import ModelConfig
+from pim_jax.model.config import ModelConfig
+from pim_jax.training.config import from_json
 
 SMALL = ModelConfig(widths=(8, 6, 3))
 PYRAMIDS = [SMALL, *(dataclasses.replace(SMALL, pyramid=kind) for kind in ("laplacian", "none"))]
+FOLDED = dataclasses.replace(
+    SMALL, orientations=1, folding=(1, 2), widths=(6, 6, 6, 3), support=3, skip_connections=True, members=2
+)
 ALEXNET, VGG16 = (ModelConfig(pyramid="none", network=network, hidden=True) for network in ("alexnet", "vgg16"))
 
 
@@ -23,7 +28,7 @@ def official(golden_folder, name):
 
 
 @pytest.mark.parametrize("size", ["s0", *nightly("s2")])
-@pytest.mark.parametrize("name", ["pim-1", "pim-5"])
+@pytest.mark.parametrize("name", [*slow("pim-1", kept="its distance, in test_metric.py"), "pim-5"])
 def test_networks_equal_the_official_ones(shared, golden, name, size):
     if f"{size}/{name}/frontend0" not in golden:
         pytest.skip("the official implementation's tensors were not kept at this size")
@@ -70,30 +75,34 @@ def test_two_bands_equal_the_official_ones():
         assert_close(marginal[band].logits, stored[f"logits{band}"])
 
 
-@pytest.mark.parametrize("config", [*PYRAMIDS, ALEXNET], ids=lambda config: f"{config.network} {config.pyramid}")
+@pytest.mark.parametrize(
+    "config",
+    [*PYRAMIDS, FOLDED, ALEXNET],
+    ids=lambda config: f"{config.network} {config.pyramid} {config.folding[-1]}",
+)
 @pytest.mark.parametrize("size", [(64, 64), (51, 70)])
 def test_windows_are_cut_out_of_whole_bands(config, size):
     params, image = pim.init(config, jax.random.key(0)), jax.random.uniform(jax.random.key(1), (1, *size, 3))
-    whole = pim.features(config, params, image)
-    cropped = pim.features(config, params, image, centre=8)
-    for band, window, spans in zip(whole, cropped, pim.centres(config, whole, 8), strict=True):
+    features = jax.jit(functools.partial(pim.features, config), static_argnames="centre")
+    whole, cropped = features(params, image), features(params, image, centre=8)
+    for band, window, spans in zip(whole, cropped, pim.centres(config, size, 8), strict=True):
         rows, columns = (slice(*span) for span in spans)
         np.testing.assert_allclose(window, band[:, rows, columns], atol=1e-6)
 
 
 def test_window_larger_than_a_band_is_the_whole_band():
     params, image = pim.init(SMALL, jax.random.key(0)), jax.random.uniform(jax.random.key(1), (1, 24, 40, 3))
-    whole, cropped = (pim.features(SMALL, params, image, centre=centre) for centre in (None, 64))
+    features = jax.jit(functools.partial(pim.features, SMALL), static_argnames="centre")
+    whole, cropped = (features(params, image, centre=centre) for centre in (None, 64))
     for band, window in zip(whole, cropped, strict=True):
         np.testing.assert_array_equal(window, band)
 
 
 @pytest.mark.parametrize("config", PYRAMIDS, ids=lambda config: config.pyramid)
 def test_windows_are_aligned_across_scales(config):
-    bands = pim.features(config, pim.init(config, jax.random.key(0)), jnp.zeros((1, 64, 64, 3)))
     points = {
         field.stride * (span[0] + 4) + field.offset
-        for (span, _), field in zip(pim.centres(config, bands, 8), config.receptive_fields, strict=True)
+        for (span, _), field in zip(pim.centres(config, (64, 64), 8), config.receptive_fields, strict=True)
     }
     assert len(points) == 1
 
@@ -103,7 +112,7 @@ def test_windows_of_layers_are_aligned_to_half_a_sample(config):
     """Pooling by 2 puts a sample between two of the layer before."""
     points = [
         (field.stride * (span[0] + 4) + field.offset, field.stride)
-        for (span, _), field in zip(pim.centres(config, layers(config, 256), 8), config.receptive_fields, strict=True)
+        for (span, _), field in zip(pim.centres(config, (256, 256), 8), config.receptive_fields, strict=True)
     ]
     assert all(abs(point - points[0][0]) <= stride / 2 for point, stride in points)
 
@@ -128,9 +137,7 @@ def test_smallest_size_leaves_one_sample_in_the_last_layer(config):
     assert [layers(config, config.smallest_size - less)[0].shape[1] for less in (0, 1)] == [1, 0]
 
 
-@pytest.mark.parametrize(
-    "config", [ALEXNET, pytest.param(VGG16, marks=pytest.mark.slow)], ids=lambda config: config.network
-)
+@pytest.mark.parametrize("config", [ALEXNET, *slow(VGG16, kept="those of AlexNet")], ids=lambda config: config.network)
 def test_fresh_activations_keep_their_scale_through_the_layers(config):
     params = pim.init(config, jax.random.key(0))
     image = jax.random.uniform(jax.random.key(1), (1, 8, 8, 3)).repeat(8, 1).repeat(8, 2)
@@ -153,6 +160,14 @@ def test_classifiers_have_no_pyramid():
         {"head": "tail"},
         {"network": "resnet"},
         {"hidden": True},
+        {"folding": ()},
+        {"folding": (1, 0)},
+        {"folding": (1,) * 9},
+        {"support": 4},
+        {"members": 0},
+        {"normalisation": -1.0},
+        {"normalisation": float("nan")},
+        {"normalisation": float("inf")},
     ],
     ids=str,
 )
@@ -160,6 +175,31 @@ def test_impossible_models_are_refused(options):
     (field,) = options
     with pytest.raises(ValueError, match=f"model.{field} must be"):
         ModelConfig(**options)
+
+
+@pytest.mark.parametrize("options", [{"folding": (2,)}, {"support": 3}, {"members": 2}, {"skip_connections": True}])
+def test_classifiers_are_not_folded_nor_doubled(options):
+    with pytest.raises(ValueError, match="for the network alexnet"):
+        dataclasses.replace(ALEXNET, **options)
+
+
+def test_models_stored_before_there_were_these_fields_are_the_same():
+    old = {"pyramid": "steerable", "scales": 3, "widths": [64, 64, 64, 3], "mixtures": 1, "head": "paper"}
+    assert from_json(ModelConfig, old) == ModelConfig()
+
+
+def test_skip_connections_add_a_layers_input_where_it_has_as_many_units():
+    config = ModelConfig(pyramid="none", widths=(4, 4, 4, 4), skip_connections=True)
+    params = pim.init(config, jax.random.key(0))
+    layers = params["frontend"]["band0"]
+    for layer in (1, 2):
+        layers[f"conv{layer}"] = jax.tree.map(jnp.zeros_like, layers[f"conv{layer}"])
+    image = jax.random.uniform(jax.random.key(1), (1, 16, 17, 3))
+    without = dataclasses.replace(config, widths=(4, 4))
+    short = {"frontend": {"band0": {"conv0": layers["conv0"], "conv1": layers["conv3"]}}}
+    short |= {part: params[part] for part in ("marginal", "full")}
+    for found, wanted in zip(pim.features(config, params, image), pim.features(without, short, image), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 def layers(config, side):

@@ -236,7 +236,7 @@ def test_names_in_any_encoding_are_prepared_to_the_same_bytes_and_shown_escaped(
         command = [sys.executable, "-m", "pim_jax.prepare", *arguments]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | locale)
         assert result.returncode == 0 and b"Traceback" not in result.stderr, result.stderr
-    for name in (rb"bad caf\udce9.mp4", rb"bad \u6620.mp4", rb"bad\x1b[31m.mp4"):
+    for name in (rb"bad caf\xe9.mp4", rb"bad \u6620.mp4", rb"bad\x1b[31m.mp4"):
         assert b"skipped in/" + name in result.stderr
     assert digests(tmp_path / "poor") == digests(tmp_path / "plain")
     found = {os.fsencode(shot["source"]): shot["licence"] for shot in manifest(tmp_path / "plain")}
@@ -345,19 +345,20 @@ def test_interrupted_run_resumes_to_the_same_bytes(uninterrupted, tmp_path, kill
 
     assert run(inputs, "--out", out, "--seed", 1) == 2
     assert "seed: 0 there, 1 now" in capsys.readouterr().err
-    assert run(inputs, "--out", out, "--workers", 2) == 0
+    assert run(inputs, "--out", out, "--workers", 1) == 0
     assert f"{done}/6" in capsys.readouterr().err, "what was done is not done again"
     assert digests(out) == digests(uninterrupted / "out")
 
 
 def test_failed_write_is_a_clear_error_and_the_run_goes_on_later(uninterrupted, tmp_path):
     """The largest file that may be written is too small, as on a disk that is full."""
-    command = [sys.executable, "-m", "pim_jax.prepare", uninterrupted / "in", "--out", tmp_path / "out"]
+    arguments = [uninterrupted / "in", "--out", tmp_path / "out", "--workers", "1"]
+    command = [sys.executable, "-m", "pim_jax.prepare", *arguments]
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (10**6, 10**6))
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit)
     assert result.returncode == 1 and not (tmp_path / "out").exists()
     assert "error: " in result.stderr and "File too large" in result.stderr and "Traceback" not in result.stderr
-    assert run(uninterrupted / "in", "--out", tmp_path / "out", "--workers", 2) == 0
+    assert run(*arguments) == 0
     assert digests(tmp_path / "out") == digests(uninterrupted / "out")
 
 
@@ -392,7 +393,7 @@ mount -o remount,size=50m {disk}
         ("file/x", "cannot be made: Not a directory"),
         ("taken", "taken.partial, for the unfinished set, cannot be made"),
         ("n" * 250, "cannot be made: File name too long"),
-        ("caf\udce9", r"--out caf\udce9: its name is not UTF-8"),
+        ("caf\udce9", r"--out caf\xe9: its name is not UTF-8"),
         (".", "exists already"),
     ],
 )

@@ -81,8 +81,19 @@ def test_a_folder_without_responses_shows_the_expected_tree(tmp_path):
 def test_a_name_of_another_form_is_an_error_that_says_where(folder):
     with open(folder / "responses.csv", "a") as file:
         file.write("img_01.png,swirl_img_01_level_02.png,0,1,0,5\n")
-    with pytest.raises(ValueError, match="line 26: 'swirl_img_01_level_02"):
+    with pytest.raises(ValueError, match="row 26: 'swirl_img_01_level_02"):
         raid.read(folder)
+
+
+def test_copies_may_differ_in_case_and_hold_files_of_the_system(folder):
+    (folder / "ref").rename(folder / "Ref")
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0")
+    for path in (folder / "dist").glob("rot*"):
+        path.rename(path.with_suffix(".PNG"))
+    table = folder / "responses.csv"
+    table.write_text(table.read_text().replace("Response,", "RESPONSE,"))
+    assert raid.read(folder).title == "RAID: 16 images of 4 transformations, 2 references"
 
 
 def test_the_published_response_is_the_curve_over_its_noise_and_ranks_as_the_opinion_scores(shared):

@@ -28,7 +28,7 @@ def test_the_example_runs(tmp_path, monkeypatch):
     assert float(names["many"][0]) == pytest.approx(float(names["d"]), rel=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(kept="each of its commands is run in test_train.py and test_compare.py")
 def test_the_first_command_trains_resumes_and_scores(tmp_path, one_device):
     command = blocks("sh")[0].replace("pip install -e '.[eval,train]' && ", "").replace("runs/", f"{tmp_path}/")
     as_users = one_device | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}

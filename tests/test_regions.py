@@ -12,15 +12,17 @@ from pim_jax.model import pim as networks
 from pim_jax.model import regions
 from pim_jax.model.pim import ModelConfig
 
-STEERABLE = ModelConfig(scales=2, orientations=1, widths=(6, 6, 3))
+STEERABLE = ModelConfig(scales=1, orientations=1, widths=(6, 3))  # few pixels around the part that is kept
+ODD = "folded by odd numbers"
 CONFIGS = {
     "steerable": STEERABLE,
+    "two scales": ModelConfig(scales=2, orientations=1, widths=(6, 6, 3)),
     "two components": dataclasses.replace(STEERABLE, mixtures=2),
     "Laplacian": ModelConfig(pyramid="laplacian", widths=(6, 3)),
-    "Laplacian without residual": ModelConfig(pyramid="laplacian", laplacian_residual=False, widths=(6, 3)),
+    "Laplacian without residual": ModelConfig(pyramid="laplacian", scales=2, laplacian_residual=False, widths=(6, 3)),
     "no pyramid": ModelConfig(pyramid="none", widths=(6, 6, 3)),
     "folded and normalised": dataclasses.replace(STEERABLE, folding=(1, 2), support=3, normalisation=0.3),
-    "folded by odd numbers": ModelConfig(pyramid="laplacian", folding=(2, 1, 3), widths=(6, 3), normalisation=0.3),
+    ODD: ModelConfig(pyramid="laplacian", folding=(2, 1, 3), widths=(6, 3), normalisation=0.3),
     "two members": dataclasses.replace(STEERABLE, folding=(2,), skip_connections=True, support=3, members=2),
 }
 
@@ -45,10 +47,12 @@ def images(size, n=1):
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        *((name, (203, 161)) for name in CONFIGS if name != "two components"),
+        *((name, (103, 129)) for name in CONFIGS if name not in ("two components", "two scales", ODD)),
         pytest.param("two components", (203, 161), marks=pytest.mark.nightly),
-        ("steerable", (90, 230)),
-        ("steerable", (231, 40)),
+        ("two scales", (90, 230)),
+        ("two scales", (231, 40)),
+        pytest.param("two scales", (203, 161), marks=pytest.mark.slow(kept="one scale cut along both axes")),
+        (ODD, (231, 40)),
     ],
 )
 def test_distance_and_map_are_those_of_whole_images(name, size):
@@ -61,7 +65,7 @@ def test_distance_and_map_are_those_of_whole_images(name, size):
 
 
 def test_map_is_that_of_one_region(monkeypatch):
-    pim, (x, y) = random_metric(STEERABLE), images((140, 161))
+    pim, (x, y) = random_metric(STEERABLE), images((103, 129))
     found = pim.distance_map(x, y)
     monkeypatch.setattr(regions, "KEPT", 1000)
     jax.clear_caches()
@@ -69,7 +73,7 @@ def test_map_is_that_of_one_region(monkeypatch):
 
 
 def test_gradients_are_those_of_whole_images(monkeypatch):
-    pim, (x, y) = random_metric(STEERABLE), images((140, 161))
+    pim, (x, y) = random_metric(STEERABLE), images((103, 129))
 
     def gradients():
         return jax.grad(lambda x, y: pim.distance(x, y).sum(), (0, 1))(x, y)
@@ -82,13 +86,13 @@ def test_gradients_are_those_of_whole_images(monkeypatch):
 
 
 def test_equal_images_are_at_zero_and_the_order_does_not_matter():
-    pim, (x, y) = random_metric(STEERABLE), images((140, 161))
+    pim, (x, y) = random_metric(STEERABLE), images((103, 129))
     assert float(pim.distance(x, x)[0]) == 0
     assert float(pim.distance(x, y)[0]) == float(pim.distance(y, x)[0])
 
 
 def test_one_reference_serves_a_batch():
-    pim, (x, y) = random_metric(STEERABLE), images((140, 161), n=2)
+    pim, (x, y) = random_metric(STEERABLE), images((103, 129), n=2)
     wanted = [float(pim.distance(x[:1], y[i : i + 1])[0]) for i in range(2)]
     np.testing.assert_allclose(pim.distance(x[:1], y), wanted, rtol=1e-5)
 

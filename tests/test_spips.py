@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow
 
 from pim_jax import metric as pim_metric
 from pim_jax import stored
@@ -36,7 +37,7 @@ def random_params(model):
     return {"extractor": extractor, "members": jax.tree.map(lambda *leaves: np.stack(leaves), *members)}
 
 
-@pytest.fixture(scope="module", params=["conventional", "alex", pytest.param("pim", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["conventional", "alex", *slow("pim", kept="the same without PIM")])
 def spips(request):
     model = MODELS[request.param]
     return metric.from_params(model, random_params(model), name=request.param)
@@ -60,7 +61,7 @@ def test_is_symmetric_positive_and_zero_at_equality(spips):
     np.testing.assert_array_equal(spips.distance(jnp.zeros_like(x), jnp.zeros_like(x)), 0)
 
 
-@pytest.mark.parametrize("name", ["spips", pytest.param("spips-pim", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["spips", *slow("spips-pim", kept="the same without PIM")])
 def test_trained_it_grows_with_noise(name):
     # With other parameters it need not: the gain depends on the kind of difference.
     spips, x = metric.load(name), images(0)
@@ -77,7 +78,7 @@ def test_mean_of_the_map_is_the_distance(spips):
     np.testing.assert_array_equal(spips.distance_map(x, x), 0)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(kept="that the mean of the map is the distance, and its place in test_metric.py")
 def test_map_shows_where_the_images_differ(alex):
     x = images(0, n=1, size=(96, 96))
     y = x.at[:, 60:76, 20:36].set(0.5)
@@ -108,7 +109,7 @@ def test_goes_through_jit_and_vmap(alex):
     np.testing.assert_allclose(jax.vmap(alex.distance)(x, y), wanted, rtol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(kept="test_metric.py exports PIM")
 def test_exports(alex):
     shape = jax.ShapeDtypeStruct((1, *SIZE, 3), jnp.float32)
     exported = jax.export.export(jax.jit(alex.distance), platforms=["cpu", "cuda", "tpu"])(shape, shape)
@@ -117,7 +118,7 @@ def test_exports(alex):
     np.testing.assert_allclose(found, alex.distance(x, y), rtol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(kept="gradients of the conventional part, and of LPIPS in test_baselines.py")
 def test_gradients_are_finite(alex):
     x = images(0, n=1)
     equal = [x, jnp.zeros_like(x), jnp.ones_like(x), jnp.full_like(x, 0.5)]

@@ -2,13 +2,11 @@
 
 import csv
 import dataclasses
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from runs import run
 
 from pim_jax.spips import parts, score
 from pim_jax.spips.config import SpipsModel
@@ -18,7 +16,6 @@ from pim_jax.training.spips.config import SpipsConfig
 
 pytest.importorskip("dm_pix", reason="dm-pix is not installed")
 
-ROOT = Path(__file__).parents[1]
 CONVENTIONAL = SpipsModel(perceptual="none", semantic="none", hidden=8, members=2)
 CONFIG = SpipsConfig(model=CONVENTIONAL, steps=150, folds=3)
 
@@ -133,20 +130,14 @@ def test_features_are_computed_once(rated, monkeypatch, tmp_path):
     np.testing.assert_array_equal(features.of_pairs(CONVENTIONAL, human.pairs), first)
 
 
-@pytest.fixture(scope="module")
-def train(one_device, rated):
-    def run(workdir, *overrides, config="spips_alex.py", data=rated):
-        small = ["model.perceptual=none", "model.semantic=none", "model.members=2", "steps=20", "folds=3"]
-        arguments = [sys.executable, "train.py", f"configs/{config}", "--workdir", str(workdir), *small, *overrides]
-        arguments += ["--data", str(data)] if data else []
-        return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, env=one_device)
-
-    return run
+def train(workdir, data, *overrides):
+    small = ["model.perceptual=none", "model.semantic=none", "model.members=2", "steps=20", "folds=3"]
+    arguments = ["configs/spips_alex.py", "--workdir", workdir, *small, *overrides]
+    return run("train", *arguments, *(["--data", data] if data else []))
 
 
-@pytest.mark.slow
-def test_the_command_trains_once_and_its_weights_score_images(train, rated, tmp_path, one_device):
-    done = train(tmp_path / "w")
+def test_the_command_trains_once_and_its_weights_score_images(rated, tmp_path):
+    done = train(tmp_path / "w", rated)
     assert done.returncode == 0, done.stderr
     assert "SROCC on references held out" in done.stdout and "over 3 folds" in done.stdout
     assert [row["step"] for row in log.read(tmp_path / "w").rows] == [1, 2, 3]
@@ -154,22 +145,21 @@ def test_the_command_trains_once_and_its_weights_score_images(train, rated, tmp_
         rows = list(csv.DictReader(file))
     assert len(rows) == 12 and all(float(row["distance"]) > 0 for row in rows)
 
-    again = train(tmp_path / "w")
+    again = train(tmp_path / "w", rated)
     assert again.returncode == 0 and "finished" in again.stdout and "held out" not in again.stdout
-    other = train(tmp_path / "w", "seed=1")
+    other = train(tmp_path / "w", rated, "seed=1")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1) and "other settings (training)" in other.stderr
 
-    images = [str(rated.parent / name) for name in ("0_0.png", "0_3.png")]
-    command = [sys.executable, "eval.py", *images, "--ckpt", str(tmp_path / "w"), "--maps", str(tmp_path / "maps")]
-    scored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=one_device)
+    images = [rated.parent / name for name in ("0_0.png", "0_3.png")]
+    scored = run("eval", *images, "--ckpt", tmp_path / "w", "--maps", tmp_path / "maps")
     assert scored.returncode == 0, scored.stderr
     assert scored.stdout.startswith("# spips_alex of w ")
     values = np.load(tmp_path / "maps" / "0_3.npy")
     assert values.mean() == pytest.approx(float(scored.stdout.split()[-1]), rel=1e-4)
 
 
-def test_what_is_missing_is_a_line_that_says_so(train, tmp_path):
+def test_what_is_missing_is_a_line_that_says_so(tmp_path):
     for data, message in ((None, "give their folder, --data"), (tmp_path / "none", "does not exist")):
-        done = train(tmp_path / "w", data=data)
+        done = train(tmp_path / "w", data)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and message in done.stderr
     assert not (tmp_path / "w").exists()

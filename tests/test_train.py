@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from marks import nightly
+from runs import Command, run
 
 from pim_jax import metric, stored
 from pim_jax.training import log
@@ -29,18 +30,12 @@ TINY = [
 ]
 
 
-def command(workdir, data, *overrides):
-    config = str(ROOT / "configs" / "tiny.py")
-    return [sys.executable, "train.py", config, "--workdir", str(workdir), "--data", str(data), *TINY, *overrides]
+def arguments(workdir, data, *overrides):
+    return ["configs/tiny.py", "--workdir", str(workdir), "--data", str(data), *TINY, *overrides]
 
 
-@pytest.fixture(scope="module")
-def train(one_device):
-    def run(workdir, data, *overrides):
-        arguments = command(workdir, data, *overrides)
-        return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, env=one_device)
-
-    return run
+def train(workdir, data, *overrides):
+    return run("train", *arguments(workdir, data, *overrides))
 
 
 def numbers(workdir):
@@ -50,9 +45,11 @@ def numbers(workdir):
 
 
 @pytest.fixture(scope="module")
-def finished(train, clip_pairs, tmp_path_factory):
+def finished(one_device, clip_pairs, tmp_path_factory):
+    """The working directory of a run of the script itself; the others are forked, which is quicker."""
     workdir = tmp_path_factory.mktemp("run") / "w"
-    done = train(workdir, clip_pairs)
+    command = [sys.executable, "train.py", *arguments(workdir, clip_pairs)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=one_device)
     assert done.returncode == 0, done.stderr
     assert f"finished at step {STEPS}" in done.stdout
     return workdir
@@ -71,54 +68,38 @@ def test_the_metric_loads_from_the_working_directory(finished):
     assert pim.config.widths == (6, 3) and "tiny" in pim.name
 
 
-def test_running_again_continues_to_the_same_numbers(train, finished, clip_pairs, tmp_path):
+def test_running_again_continues_to_the_same_numbers(finished, clip_pairs, tmp_path):
     assert train(tmp_path, clip_pairs, "steps=10").returncode == 0
     again = train(tmp_path, clip_pairs)
     assert again.returncode == 0 and f"step 10 of {STEPS}" in again.stdout
     assert numbers(tmp_path) == numbers(finished)
 
 
-@pytest.mark.slow
-def test_killed_at_random_steps_the_losses_continue_as_if_nothing_had_happened(
-    train, finished, clip_pairs, tmp_path, one_device
-):
+@pytest.mark.slow(kept="test_hosts.py kills a process at random, and compares the losses up to rounding")
+def test_killed_at_random_steps_the_losses_continue_as_if_nothing_had_happened(finished, clip_pairs, tmp_path):
     rng, kills = random.Random(0), 0
     for _ in range(3):
-        process = subprocess.Popen(
-            command(tmp_path, clip_pairs),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=one_device,
-        )
-        target = rng.randrange(4 * kills + 2, 4 * kills + 8)
-        while process.poll() is None and steps_done(tmp_path) < target:
-            time.sleep(0.02)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
+        with Command("train", *arguments(tmp_path, clip_pairs)) as command:
+            target = rng.randrange(4 * kills + 2, 4 * kills + 8)
+            while command.process.is_alive() and steps_done(tmp_path) < target:
+                time.sleep(0.02)
+            if command.process.is_alive():
+                os.kill(command.process.pid, signal.SIGKILL)
+                kills += command.end().returncode == -signal.SIGKILL
     assert kills == 3
     assert train(tmp_path, clip_pairs).returncode == 0
     assert numbers(tmp_path) == numbers(finished)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_leaves_with_a_clear_line(train, finished, clip_pairs, tmp_path, number, one_device):
-    process = subprocess.Popen(
-        command(tmp_path, clip_pairs, "save_every=1000"),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=one_device,
-    )
-    while process.poll() is None and steps_done(tmp_path) < 3:
-        time.sleep(0.02)
-    process.send_signal(number)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert f"stopped by {number.name} at step" in output and "Traceback" not in errors
+def test_a_signal_saves_and_leaves_with_a_clear_line(finished, clip_pairs, tmp_path, number):
+    with Command("train", *arguments(tmp_path, clip_pairs, "save_every=1000")) as command:
+        while command.process.is_alive() and steps_done(tmp_path) < 3:
+            time.sleep(0.02)
+        os.kill(command.process.pid, number)
+        done = command.end()
+    assert done.returncode == 0, done.stderr
+    assert f"stopped by {number.name} at step" in done.stdout and "Traceback" not in done.stderr
     (saved,) = (tmp_path / "checkpoints").iterdir()
     assert int(saved.name) == log.read(tmp_path).rows[-1]["step"]
     if number == signal.SIGTERM:
@@ -126,7 +107,7 @@ def test_a_signal_saves_and_leaves_with_a_clear_line(train, finished, clip_pairs
         assert numbers(tmp_path) == numbers(finished)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(train, clip_pairs, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(clip_pairs, tmp_path):
     done = train(tmp_path, clip_pairs, "learning_rate=1e30", "save_every=1")
     assert done.returncode == 1
     assert "is not finite" in done.stderr and "Traceback" not in done.stderr
@@ -137,14 +118,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     assert all(json.dumps(row).find("NaN") < 0 for row in log.read(tmp_path).rows)
 
 
-def test_other_settings_are_refused_in_a_used_directory(train, finished, clip_pairs):
+def test_other_settings_are_refused_in_a_used_directory(finished, clip_pairs):
     done = train(finished, clip_pairs, "batch=16")
     assert done.returncode == 2
     assert "batch: 8 there, 16 here" in done.stderr and "--workdir" in done.stderr
 
 
 @pytest.mark.parametrize("file", ["params/manifest.ocdbt", *nightly("optimizer/_METADATA", "about/metadata")])
-def test_a_damaged_checkpoint_is_named_with_the_one_before(train, finished, clip_pairs, tmp_path, file):
+def test_a_damaged_checkpoint_is_named_with_the_one_before(finished, clip_pairs, tmp_path, file):
     workdir = shutil.copytree(finished, tmp_path / "w")
     damaged = workdir / "checkpoints" / str(STEPS) / file
     damaged.write_bytes(damaged.read_bytes()[:20])
@@ -159,7 +140,7 @@ def test_a_damaged_checkpoint_is_named_with_the_one_before(train, finished, clip
     assert numbers(workdir) == numbers(finished)
 
 
-def test_a_training_set_that_lacks_a_shard_is_refused_at_the_start(train, clip_pairs, tmp_path):
+def test_a_training_set_that_lacks_a_shard_is_refused_at_the_start(clip_pairs, tmp_path):
     shutil.copytree(clip_pairs, tmp_path / "data")
     next((tmp_path / "data").glob("*array_record*")).unlink()
     done = train(tmp_path / "w", tmp_path / "data")
@@ -167,7 +148,7 @@ def test_a_training_set_that_lacks_a_shard_is_refused_at_the_start(train, clip_p
     assert "is missing or broken off" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_damaged_record_ends_the_run_with_one_line(train, clip_pairs, tmp_path):
+def test_a_damaged_record_ends_the_run_with_one_line(clip_pairs, tmp_path):
     shutil.copytree(clip_pairs, tmp_path / "data")
     shard = next((tmp_path / "data").glob("*array_record*"))
     content = bytearray(shard.read_bytes())
@@ -181,7 +162,7 @@ def test_a_damaged_record_ends_the_run_with_one_line(train, clip_pairs, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("given", "message"),
     [
         (["configs/none.py"], "no configuration file"),
         (["configs/tiny.py", "batch=many"], "batch must be a whole number"),
@@ -191,11 +172,8 @@ def test_a_damaged_record_ends_the_run_with_one_line(train, clip_pairs, tmp_path
         (["configs/tiny.py", "--coordinator", "a:1", "--processes", "2", "--process", "2"], "--process must be from 0"),
     ],
 )
-def test_mistakes_are_one_line_and_status_two(tmp_path, arguments, message):
-    done = subprocess.run(
-        [sys.executable, "train.py", *arguments, "--workdir", str(tmp_path / "w")],
-        cwd=ROOT, capture_output=True, text=True, env=os.environ,
-    )  # fmt: skip
+def test_mistakes_are_one_line_and_status_two(tmp_path, given, message):
+    done = run("train", *given, "--workdir", tmp_path / "w", devices=8)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr and done.stderr.count("\n") == 1
 

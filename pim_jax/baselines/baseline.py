@@ -6,12 +6,12 @@ from typing import Any
 
 import jax
 
-from pim_jax import inputs
+from pim_jax import batched, inputs
 
 PIXELS_PER_BATCH = 2**18
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Baseline:
     """A metric from the literature, with the contract of `pim_jax.metrics.Metric`.
 
@@ -50,8 +50,8 @@ class Baseline:
           TypeError: an image is not floating-point.
           ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
         """
-        x, y, single = inputs.check_pair(self, x, y)
-        return inputs.unbatch(self.compare(*(self.encode(inputs.batch(image)) for image in (x, y))), single)
+        x, y, single = inputs.pair(self, x, y)
+        return inputs.unbatch(_distance(self, x, y), single)
 
     def embed(self, x: jax.Array) -> Any:
         """What is computed from one image alone, to be compared with others by `between`.
@@ -65,7 +65,7 @@ class Baseline:
         Raises:
           As `distance`.
         """
-        return self.encode(inputs.batch(inputs.check_image(self, "x", x)))
+        return _embed(self, inputs.image(self, "x", x))
 
     def between(self, z_x: Any, z_y: Any) -> jax.Array:
         """The distance between images given by what `embed` made of them.
@@ -80,4 +80,19 @@ class Baseline:
           ValueError: they are of images of different sizes, or of another metric.
         """
         inputs.check_embeddings(z_x, z_y)
-        return self.compare(z_x, z_y)
+        return _between(self, z_x, z_y)
+
+
+@batched.of_images
+def _distance(baseline, x, y):
+    return baseline.compare(*(baseline.encode(inputs.batch(image)) for image in (x, y)))
+
+
+@batched.of_images
+def _embed(baseline, x):
+    return baseline.encode(inputs.batch(x))
+
+
+@batched.of_embeddings
+def _between(baseline, z_x, z_y):
+    return baseline.compare(z_x, z_y)

@@ -30,7 +30,8 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
     """Runs a benchmark.
 
     Args:
-      args: `benchmark`, `data`, `metrics`, `ckpt`, `shift`, `allow_missing`, `csv` and `report` of the command line.
+      args: `benchmark`, `data`, `metrics`, `ckpt`, `shift`, `allow_missing`, `higher_is`, `csv` and `report` of the
+        command line.
       command: the command line, for the report.
       out: prints a result.
       say: prints a message to standard error.
@@ -42,7 +43,13 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
     Raises:
       OSError, ValueError: the arguments or the data are not as they should be, and nothing was measured.
     """
-    benchmark = datasets.read(args.benchmark, args.data, shifts=args.shift or (0,), allow_missing=args.allow_missing)
+    benchmark = datasets.read(
+        args.benchmark,
+        args.data,
+        shifts=args.shift or (0,),
+        allow_missing=args.allow_missing,
+        higher_is=args.higher_is,
+    )
     pictures = {picture.path for pair in benchmark.pairs for picture in pair}
     outputs.check(args.csv, args.report, [args.data, Path(args.ckpt), *pictures])
     loaded, skipped = _load(args.metrics or ["pim"], args.ckpt)
@@ -56,6 +63,8 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
             scores = {name: benchmark.scores(values) for name, values in distances.items()}
             out(markdown.tables(scores))
             out("\n".join(f"# {note}" for note in benchmark.notes))
+            for doubt in benchmark.doubts(scores):
+                say(f"warning: {doubt}")
             rows = _rows(benchmark, distances, range(len(benchmark.pairs)))
             written = [attempt(lambda: table.finish(rows, header=[*COLUMNS, *distances]), say)]
             if args.report:

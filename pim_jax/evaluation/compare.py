@@ -1,6 +1,7 @@
 """Compares image files: pairs the images of two folders, and scores pairs with few compilations in bounded memory."""
 
 import contextlib
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,11 +9,11 @@ from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from PIL import Image
 
-from pim_jax.data import images
+from pim_jax.data import images, kinds
 from pim_jax.evaluation.batches import padded, split
 from pim_jax.evaluation.store import Store, content, identity
+from pim_jax.files import is_system_file
 from pim_jax.metrics import Metric
 
 T = TypeVar("T")
@@ -43,13 +44,15 @@ def pair_up(a: Path, b: Path) -> tuple[list[Match], list[str]]:
     """Pairs two images, or the images of two folders by their path in the folder without its extension.
 
     Args:
-      a: the reference image, or a folder, searched with its subfolders; hidden files are left out.
+      a: the reference image, or a folder, searched as by `images_in`.
       b: the image to score, or a folder.
 
     Returns:
-      the pairs by name, and a line for each image that has no partner.
+      the pairs by name, also those with a picture of a format that is not read, for which `by_size` gives a failed
+      result; and a line for each picture that has no partner.
 
     Raises:
+      OSError: a folder cannot be searched.
       ValueError: a or b does not exist, one is a folder and the other a file, two images in one folder share a name, or
         there is no pair at all.
 
@@ -72,35 +75,83 @@ def pair_up(a: Path, b: Path) -> tuple[list[Match], list[str]]:
     if not a.is_dir():
         return [Match(b.stem, a, b)], []
 
-    references, distorted = images_in(a), images_in(b)
+    references, distorted = _by_name(a), _by_name(b)
     names = sorted(references.keys() & distorted.keys())
     if not names:
         raise ValueError(
             f"no image in {a} (which has {len(references)}) shares its name with one in {b} (which has "
             f"{len(distorted)}); images are paired by their path in the folder, without the extension"
         )
-    unmatched = [f"{references[name]} has no partner in {b}" for name in sorted(references.keys() - distorted.keys())]
-    unmatched += [f"{distorted[name]} has no partner in {a}" for name in sorted(distorted.keys() - references.keys())]
-    return [Match(name, references[name], distorted[name]) for name in names], unmatched
+    unmatched = [*_without_partner(references, distorted, b), *_without_partner(distorted, references, a)]
+    return [Match(name, references[name][0], distorted[name][0]) for name in names], unmatched
+
+
+def _without_partner(ours: dict[str, list[Path]], theirs: dict[str, list[Path]], folder: Path) -> Iterator[str]:
+    for name, (image, *unread) in sorted(ours.items()):
+        if name not in theirs:
+            yield f"{image} has no partner in {folder}"
+        for picture in unread:
+            yield f"{picture} cannot be read ({kinds.kind(picture)}), and {image} takes its place"
 
 
 def images_in(folder: Path) -> dict[str, Path]:
-    """The images in a folder and its subfolders, by path in the folder without the extension; hidden ones are left out.
+    """The images in a folder by path in the folder without the extension.
+
+    Subfolders are searched, and links to folders are followed. Pictures of a format that is not read are among the
+    images, so that they are missed by nobody; but one that can be read comes before one of the same name that cannot.
+
+    Args:
+      folder: where to look; it need not exist.
 
     Raises:
-      ValueError: two of them have the same name but for the extension.
+      OSError: a folder cannot be searched.
+      ValueError: two images have the same name but for the extension.
     """
-    readable = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if path.suffix.lower() not in readable or any(part.startswith(".") for part in inside.parts):
-            continue
-        name = inside.with_suffix("").as_posix()
-        if name in found:
-            raise ValueError(f"{found[name]} and {path} have the same name but for the extension; keep one")
-        found[name] = path
+    return {name: paths[0] for name, paths in _by_name(folder).items()}
+
+
+def _by_name(folder: Path) -> dict[str, list[Path]]:
+    """The image of each name; behind it, pictures of this name whose formats are not read."""
+    found = defaultdict(list)
+    for path in pictures_in(folder):
+        # macOS writes é as e and an accent.
+        found[unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())].append(path)
+    for paths in found.values():
+        if len(paths) > 1:
+            paths.sort(key=_is_unread)
+            if _is_unread(paths[0]) or not _is_unread(paths[1]):
+                raise ValueError(f"{paths[0]} and {paths[1]} have the same name but for the extension; keep one")
     return found
+
+
+def _is_unread(path: Path) -> bool:
+    return kinds.kind(path) in kinds.UNREAD
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files in a folder and its subfolders, sorted; those of the system are left out.
+
+    Args:
+      folder: where to look; it need not exist. Links to folders are followed, but for those that lead in a circle.
+
+    Raises:
+      OSError: a folder cannot be searched.
+    """
+    return sorted(_pictures(folder, frozenset())) if folder.is_dir() else []
+
+
+def _pictures(folder: Path, above: frozenset) -> Iterator[Path]:
+    status = folder.stat()
+    identity = status.st_dev, status.st_ino
+    if identity in above:
+        return
+    for path in folder.iterdir():
+        if is_system_file(path.name):
+            continue
+        if path.is_dir():
+            yield from _pictures(path, above | {identity})
+        elif kinds.kind(path):
+            yield path
 
 
 def by_size(

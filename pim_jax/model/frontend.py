@@ -60,8 +60,7 @@ class Cnn(nnx.Module):
         if layer == self.depth - 1:
             return y
         if self.skip_connections and x.shape[-1] == y.shape[-1]:
-            rows, columns = (slice(w[0] - h[0], w[1] - h[0]) for h, w in zip(have, want, strict=True))
-            y = y + x[:, rows, columns]
+            y = y + cut(x, have, want)
         return jax.nn.relu(y)
 
 
@@ -99,34 +98,36 @@ class Classifier(nnx.Module):
         return classifiers.bands(compared, hidden=self.hidden)
 
 
-def whole(bands: list[jax.Array]) -> list[Window]:
-    """Returns the windows that cover each band."""
-    return [((0, band.shape[1]), (0, band.shape[2])) for band in bands]
+def whole(size: tuple[int, int]) -> Window:
+    """Returns the window that covers a band of this height and width."""
+    return (0, size[0]), (0, size[1])
 
 
-def centres(bands: list[jax.Array], fields: tuple[ReceptiveField, ...], size: int) -> list[Window]:
+def centres(bands: list[tuple[int, int]], fields: tuple[ReceptiveField, ...], size: int) -> list[Window]:
     """Returns windows of `size` samples a side around the middle of the image, aligned across scales (paper, A.2).
 
     Sample `size // 2` of every window lies at one point of the image: the grid point of the coarsest band nearest the
-    middle; or, in layers that are pooled by 2, half a sample beside it. A band smaller than `size` is taken whole.
+    middle; or, where layers are pooled or bands folded, at most half a sample beside it. A band smaller than `size` is
+    taken whole.
 
     Args:
-      bands: [N, h, w, C] each.
+      bands: height and width of each.
       fields: of the samples of each band.
       size: samples a side.
     """
-    return [tuple(_centre(axis, bands, fields, i, size) for axis in (1, 2)) for i in range(len(bands))]
+    return [tuple(_centre(axis, bands, fields, i, size) for axis in (0, 1)) for i in range(len(bands))]
 
 
-def cut(bands: list[jax.Array], windows: list[Window]) -> list[jax.Array]:
-    """Cuts windows out of whole bands."""
-    return [band[:, slice(*rows), slice(*columns)] for band, (rows, columns) in zip(bands, windows, strict=True)]
+def cut(x: jax.Array, have: Window, want: Window) -> jax.Array:
+    """Cuts the window `want` out of x, [N, h, w, …], which is the window `have` of its band."""
+    rows, columns = (slice(w[0] - h[0], w[1] - h[0]) for h, w in zip(have, want, strict=True))
+    return x[:, rows, columns]
 
 
-def _centre(axis: int, bands: list[jax.Array], fields: tuple[ReceptiveField, ...], band: int, size: int) -> Span:
+def _centre(axis: int, bands: list[tuple[int, int]], fields: tuple[ReceptiveField, ...], band: int, size: int) -> Span:
     coarsest = max(range(len(bands)), key=lambda i: fields[i].stride)
-    middle = fields[coarsest].stride * (bands[coarsest].shape[axis] // 2) + fields[coarsest].offset
-    length = bands[band].shape[axis]
+    middle = fields[coarsest].stride * (bands[coarsest][axis] // 2) + fields[coarsest].offset
+    length = bands[band][axis]
     index = round((middle - fields[band].offset) / fields[band].stride)
     start = min(max(index - size // 2, 0), max(length - size, 0))
     return start, min(start + size, length)

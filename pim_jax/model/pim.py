@@ -71,13 +71,16 @@ def shapes(config: ModelConfig) -> Params:
     return nnx.to_pure_dict(_split(config)[1])
 
 
-def features(config: ModelConfig, params: Params, image: jax.Array, *, centre: int | None = None) -> list[jax.Array]:
+def features(
+    config: ModelConfig, params: Params, image: jax.Array, *, centre: int | None = None, margin: int = 0
+) -> list[jax.Array]:
     """The frontend's output for every band.
 
     Args:
       image: [N, H, W, 3].
       centre: compute only that many samples a side around the middle of each band, aligned across scales; the values
         are those of the whole band.
+      margin: that many more to each side, as far as the band has them.
 
     Returns:
       [N, h, w, channels] per band, coarse to fine.
@@ -85,9 +88,11 @@ def features(config: ModelConfig, params: Params, image: jax.Array, *, centre: i
     if config.network != "cnn":
         # Strides and pooling make windows intricate, and a training crop is hardly larger than what its middle sees.
         layers = _bind(config, params).frontend(image)
-        return layers if centre is None else frontend.cut(layers, centres(config, layers, centre))
+        wholes = _wholes(layers)
+        windows = wholes if centre is None else centres(config, image.shape[1:3], centre, margin)
+        return [frontend.cut(*of_layer) for of_layer in zip(layers, wholes, windows, strict=True)]
     found = bands(config, image)
-    windows = frontend.whole(found) if centre is None else centres(config, found, centre)
+    windows = _wholes(found) if centre is None else centres(config, image.shape[1:3], centre, margin)
     return _bind(config, params).frontend(found, windows)
 
 
@@ -104,12 +109,33 @@ def _bands(multiscale: Folded, image: jax.Array) -> list[jax.Array]:
 
 def frontend_of(config: ModelConfig, params: Params, bands: list[jax.Array]) -> list[jax.Array]:
     """The output of the network "cnn" for given bands, or parts of them, [N, h, w, widths[-1]] each."""
-    return _bind(config, params).frontend(bands, frontend.whole(bands))
+    return _bind(config, params).frontend(bands, _wholes(bands))
 
 
-def centres(config: ModelConfig, bands: list[jax.Array], size: int):
-    """The windows, (rows, columns) per band, that `features(…, centre=size)` computes; bands are [N, h, w, …]."""
-    return frontend.centres(bands, config.receptive_fields, size)
+def band_sizes(config: ModelConfig, size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Height and width of the features of each band, for images of this height and width.
+
+    Example:
+      >>> band_sizes(ModelConfig(scales=1, orientations=1, folding=(1, 2), members=2), (60, 64))
+      [(30, 32), (30, 32), (30, 32), (30, 32), (30, 32), (30, 32)]
+    """
+    if config.network == "cnn":
+        return config.multiscale.sizes(size) * config.members
+    image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
+    layers = jax.eval_shape(functools.partial(features, config), shapes(config), image)
+    return [layer.shape[1:3] for layer in layers]
+
+
+def wholes(config: ModelConfig, size: tuple[int, int]) -> list[frontend.Window]:
+    """The windows, (rows, columns) per band, that cover the features of images of this height and width."""
+    return [frontend.whole(band) for band in band_sizes(config, size)]
+
+
+def centres(config: ModelConfig, size: tuple[int, int], centre: int, margin: int = 0) -> list[frontend.Window]:
+    """The windows, (rows, columns) per band, of `features(…, centre, margin)` for images of this height and width."""
+    bands = band_sizes(config, size)
+    windows = frontend.centres(bands, config.receptive_fields, centre)
+    return [frontend.grow(window, margin, band) for window, band in zip(windows, bands, strict=True)]
 
 
 def marginal(config: ModelConfig, params: Params, features: list[jax.Array]) -> list[Mixture]:
@@ -141,6 +167,10 @@ def full(
     """The means of p(z|x,y), [N, h, w, dimensions] per band."""
     encoder = _bind(config, params).full
     return [encoder[f"band{i}"](x, y) for i, (x, y) in enumerate(zip(features_x, features_y, strict=True))]
+
+
+def _wholes(bands: list[jax.Array]) -> list[frontend.Window]:
+    return [frontend.whole(band.shape[1:3]) for band in bands]
 
 
 def _bind(config: ModelConfig, params: Params) -> Networks:

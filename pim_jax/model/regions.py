@@ -10,7 +10,6 @@ A region that reaches over the end of the image is moved back into it. All regio
 AlexNet and VGG16 see a hundred pixels to each side, so that halos would be most of the work: their images are whole.
 """
 
-import functools
 import math
 from typing import NamedTuple
 
@@ -62,7 +61,7 @@ def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
     strides = tuple(field.stride for field in config.receptive_fields)
     if config.network != "cnn":
         whole = [
-            tuple(Span(length, length, length, length) for length in s) for s in (size, *_band_sizes(config, size))
+            tuple(Span(length, length, length, length) for length in s) for s in (size, *pim.band_sizes(config, size))
         ]
         return Plan((1, 1), whole[0], (0, 0), strides, tuple(whole[1:]))
     seen = 2 * config.radius + 1
@@ -71,7 +70,9 @@ def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
     most = max(_LEAST, int(KEPT / batch**0.5))
     axes = [_cut(length, most, -(-reach // step) * step, step) for length in size]
     counts, image, halos = zip(*axes, strict=True)
-    whole, part = (_band_sizes(config, tuple(getattr(span, side) for span in image)) for side in ("length", "region"))
+    whole, part = (
+        pim.band_sizes(config, tuple(getattr(span, side) for span in image)) for side in ("length", "region")
+    )
     bands = []
     for stride, lengths, regions in zip(strides, whole, part, strict=True):
         spans = []
@@ -155,14 +156,6 @@ def _cut(length: int, most: int, halo: int, step: int) -> tuple[int, Span, int]:
     if region >= length:
         return 1, Span(length, length, length, length), 0
     return -(-length // kept), Span(length, region, region, kept), halo
-
-
-def _band_sizes(config: ModelConfig, size: tuple[int, int]) -> list[tuple[int, int]]:
-    if config.network == "cnn":
-        return config.multiscale.sizes(size) * config.members
-    image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
-    features = jax.eval_shape(functools.partial(pim.features, config), pim.shapes(config), image)
-    return [band.shape[1:3] for band in features]
 
 
 def _starts(plan: Plan, index) -> list[jax.Array]:

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pim_jax import inputs, provenance, stored
+from pim_jax import batched, inputs, provenance, stored
 from pim_jax.metric import check_precision
 from pim_jax.spips import parts, score
 from pim_jax.spips.config import SpipsModel
@@ -31,7 +31,7 @@ Embedding = dict[str, Any]
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Spips:
     """SPIPS with its weights: a frozen pytree whose leaves are the parameters.
 
@@ -78,7 +78,7 @@ class Spips:
           TypeError: an image is not floating-point.
           ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
         """
-        x, y, single = inputs.check_pair(self, x, y)
+        x, y, single = inputs.pair(self, x, y)
         return inputs.unbatch(_distance(self, x, y), single)
 
     def distance_map(self, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -92,7 +92,7 @@ class Spips:
         Returns:
           [N, H, W] float32, or [H, W] for two single images.
         """
-        x, y, single = inputs.check_pair(self, x, y)
+        x, y, single = inputs.pair(self, x, y)
         return inputs.unbatch(_distance_map(self, x, y), single)
 
     def embed(self, x: jax.Array) -> Embedding:
@@ -107,7 +107,7 @@ class Spips:
         Raises:
           As `distance`.
         """
-        return _embed(self, inputs.check_image(self, "x", x))
+        return _embed(self, inputs.image(self, "x", x))
 
     def between(self, z_x: Embedding, z_y: Embedding) -> jax.Array:
         """The distance between images given by their embeddings.
@@ -208,24 +208,28 @@ def _both(spips, x, y):
     return inputs.both(lambda image: _embeddings(spips, image), x, y)
 
 
+@batched.of_images
 @jax.jit
 def _embed(spips, x):
     with jax.default_matmul_precision(spips.precision):
         return _embeddings(spips, inputs.batch(x).astype(jnp.float32))
 
 
+@batched.of_embeddings
 @jax.jit
 def _between(spips, z_x, z_y):
     with jax.default_matmul_precision(spips.precision):
         return score.distance(spips.params, _features(_maps(spips, z_x, z_y)))
 
 
+@batched.of_images
 @jax.jit
 def _distance(spips, x, y):
     with jax.default_matmul_precision(spips.precision):
         return score.distance(spips.params, _features(_maps(spips, *_both(spips, x, y))))
 
 
+@batched.of_images
 @jax.jit
 def _distance_map(spips, x, y):
     with jax.default_matmul_precision(spips.precision):

@@ -3,6 +3,7 @@
 import dataclasses
 
 from pim_jax.configuration import check_field
+from pim_jax.model import normalisation
 from pim_jax.model.convolution import PRECISIONS
 from pim_jax.model.pim import ModelConfig
 from pim_jax.training.objectives import CONTRASTS, OBJECTIVES
@@ -20,6 +21,8 @@ class Config:
       batch: frame pairs in a global batch.
       patch: side of the random crops, pixels.
       centre: side of the window of each band that enters the loss, in the band's samples.
+      normalised: whether the loss sees z normalised, as the metric does. It needs `model.normalisation`. Otherwise only
+        the metric normalises.
       noise: largest standard deviation of the noise that is added to every frame, for images in [0, 1].
       learning_rate: Adam's, at the start.
       learning_rate_drops: steps after which the learning rate is divided by `learning_rate_factor`.
@@ -42,6 +45,7 @@ class Config:
     batch: int = 50
     patch: int = 64
     centre: int = 8
+    normalised: bool = False
     noise: float = 0.0
     learning_rate: float = 1e-4
     learning_rate_drops: tuple[int, ...] = ()
@@ -64,8 +68,15 @@ class Config:
         check_field("learning_rate_factor", self.learning_rate_factor, self.learning_rate_factor >= 1, "at least 1")
         check_field("beta_steps", self.beta_steps, self.beta_steps >= 0, "0 or more")
         check_field("precision", self.precision, self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
+        if self.normalised and not self.model.normalisation:
+            raise ValueError("normalised=True needs model.normalisation, the constant of the normalisation, not 0")
         if OBJECTIVES[self.objective].samples_marginal and self.model.mixtures != 1:
             raise ValueError(
                 f"objective={self.objective} samples the marginal encoder, so it needs model.mixtures=1, "
                 f"not {self.model.mixtures}"
             )
+
+    @property
+    def margin(self) -> int:
+        """Samples to each side of the centre on which z within it depends, behind the encoders."""
+        return normalisation.RADIUS if self.normalised else 0

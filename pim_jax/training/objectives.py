@@ -2,9 +2,10 @@
 
 An objective is added here: a function as `Objective.loss` describes it, and a line in `OBJECTIVES`.
 
-Everything multi-scale is a list over bands. A band's positions are flattened: features of x and y are [B, P, C], means
-of p(z|x,y) and samples z are [B, P, D], mixtures q(z|x) have [B, P, K, D]. The batch B is the global batch: under `jit`
-with a sharded batch axis the B x B terms span all devices. All information is in nats.
+Everything multi-scale is a list over bands. Features of x and y are [B, h, w, C]. The encoders flatten the positions of
+a band that enter the loss: means of p(z|x,y) and samples z are [B, P, D], mixtures q(z|x) have [B, P, K, D]. The batch
+B is the global batch: under `jit` with a sharded batch axis the B x B terms span all devices. All information is in
+nats.
 
 A multi-scale log-probability is the mean over the positions of a band, then the mean over bands. So `I`, `Rx` and `Ry`
 are those of an average position.
@@ -48,7 +49,7 @@ class Loss(Protocol):
 
         Args:
           encoders: of the model, with its parameters.
-          x, y: features of both frames, [B, P, C] per band.
+          x, y: features of both frames, [B, h, w, C] per band.
           key: of the noise in z.
           beta: the weight of compression, from 0 to 1. An objective without compression has no use for it.
           contrast: where the minibatch marginal is taken, see `minibatch_marginal`.

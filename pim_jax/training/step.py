@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from pim_jax.model import pim
+from pim_jax.model import frontend, mixture, pim
 from pim_jax.training import schedule
 from pim_jax.training.config import Config
 from pim_jax.training.objectives import OBJECTIVES, Encoders
@@ -109,9 +109,7 @@ def loss(
             noise_key, key = jax.random.split(key)
             images = sensor_noise(images, config.noise, noise_key)
         x, y = _features(config, params, images, crop, mesh)
-        encoders = Encoders(
-            functools.partial(pim.marginal, config.model, params), functools.partial(pim.full, config.model, params)
-        )
+        encoders = _encoders(config, params, images.shape[2:4], crop)
         beta = schedule.beta(step, config.beta_steps)
         return OBJECTIVES[config.objective].loss(encoders, x, y, key, beta=beta, contrast=config.contrast)
 
@@ -128,7 +126,7 @@ def sensor_noise(images: jax.Array, most: float, key: jax.Array) -> jax.Array:
 
 
 def _features(config, params, images, crop, mesh):
-    """The features of x and of y, [B, positions, widths[-1]] per band each."""
+    """The features of x and of y, [B, h, w, channels] per band each."""
     if mesh is None:
         return _local_features(config, params, images, crop)
 
@@ -145,11 +143,38 @@ def _features(config, params, images, crop, mesh):
 def _local_features(config, params, images, crop):
     batch = len(images)
     images = images.reshape(-1, *images.shape[2:])
-    if crop:
-        features = pim.features(config.model, params, images, centre=config.centre)
-    else:
-        whole = pim.features(config.model, params, images)
-        windows = pim.centres(config.model, whole, config.centre)
-        features = [f[:, slice(*rows), slice(*columns)] for f, (rows, columns) in zip(whole, windows, strict=True)]
-    flat = [f.reshape(batch, 2, -1, f.shape[-1]) for f in features]
-    return [f[:, 0] for f in flat], [f[:, 1] for f in flat]
+    window = dict(centre=config.centre, margin=config.margin) if crop else {}
+    features = pim.features(config.model, params, images, **window)
+    pairs = [f.reshape(batch, 2, *f.shape[1:]) for f in features]
+    return [f[:, 0] for f in pairs], [f[:, 1] for f in pairs]
+
+
+def _encoders(config, params, size, crop) -> Encoders:
+    """The encoders, whose outputs are those of the centres: what enters the loss."""
+    of_centres = functools.partial(_of_centres, config, size, crop)
+
+    def marginal(features):
+        return of_centres(pim.marginal(config.model, params, features))
+
+    def full(x, y):
+        joint = of_centres([mixture.gaussian(means) for means in pim.full(config.model, params, x, y)])
+        return [band.means[..., 0, :] for band in joint]
+
+    return Encoders(marginal, full)
+
+
+def _of_centres(config, size, crop, bands):
+    """What of the mixtures of `_features`, [B, h, w, …], enters the loss: [B, positions, …] per band."""
+    if config.normalised:
+        bands = pim.normalise(config.model, bands)
+    want = pim.centres(config.model, size, config.centre)
+    have = pim.centres(config.model, size, config.centre, config.margin) if crop else pim.wholes(config.model, size)
+    return [
+        jax.tree.map(lambda leaf, h=h, w=w: _positions(frontend.cut(leaf, h, w)), band)
+        for band, h, w in zip(bands, have, want, strict=True)
+    ]
+
+
+def _positions(leaf: jax.Array) -> jax.Array:
+    """[B, h, w, …] -> [B, h w, …]"""
+    return leaf.reshape(len(leaf), -1, *leaf.shape[3:])

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from pim_jax.evaluation import scatter, statistics
+from pim_jax.evaluation.datasets import find
 from pim_jax.evaluation.datasets import shifts as shifting
-from pim_jax.evaluation.datasets.benchmark import Disagreement
+from pim_jax.evaluation.datasets.benchmark import Disagreement, contradicted
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.evaluation.statistics import Estimate
 
@@ -86,6 +87,10 @@ class TwoAlternatives:
         first = range(0, len(distances), 2 * len(self.shifts))
         return worst_triplets(*self._unshifted(distances), self.judge, [(i, i + 1) for i in first], self.categories)
 
+    def doubts(self, scores: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+        """Says so if most metrics agree with fewer than half of the raters."""
+        return contradicted(scores, "All", chance=50, advice="check that judge holds the fraction of raters for p1")
+
     def _unshifted(self, distances: np.ndarray) -> np.ndarray:
         """[2, triplets]"""
         return distances.reshape(-1, len(self.shifts), 2)[:, 0].T
@@ -153,6 +158,10 @@ class JustNoticeable:
             for i in np.argsort(-wrong, kind="stable")[: min(_WORST, count)]
         ]
 
+    def doubts(self, scores: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+        """None: what a metric that guesses would score depends on the raters."""
+        return []
+
 
 def read_2afc(folder: Path, shifts: Sequence[int] = (0,)) -> TwoAlternatives:
     """Reads the validation part of BAPPS-2AFC.
@@ -172,9 +181,9 @@ def read_2afc(folder: Path, shifts: Sequence[int] = (0,)) -> TwoAlternatives:
       Zhang et al., The unreasonable effectiveness of deep features as a perceptual metric, 2018.
     """
     shifts = shifting.with_unshifted(shifts)
-    parts = {name: _stems(folder, f"2afc/val/{name}", ("ref", "p0", "p1", "judge"), _2AFC) for name in _2AFC}
-    triplets = [(folder / "2afc" / "val" / name, stem) for name, stems in parts.items() for stem in stems]
-    judge = np.array([_fraction(path / "judge" / f"{stem}.npy") for path, stem in triplets])
+    parts = {name: _files(folder, "2afc/val", name, ("ref", "p0", "p1", "judge"), _2AFC) for name in _2AFC}
+    triplets = [files for part in parts.values() for files in part]
+    judge = np.array([_fraction(files["judge"]) for files in triplets])
     majority = 100 * np.maximum(judge, 1 - judge).mean()
     return TwoAlternatives(
         title=f"BAPPS-2AFC: {len(triplets)} triplets of {len(parts)} kinds",
@@ -185,15 +194,15 @@ def read_2afc(folder: Path, shifts: Sequence[int] = (0,)) -> TwoAlternatives:
         ],
         pairs=[
             Pair(
-                shifting.picture(path / "ref" / f"{stem}.png", shift, _PATCH),
-                Picture(path / side / f"{stem}.png", side=_PATCH),
+                shifting.picture(files["ref"], shift, _PATCH),
+                Picture(files[side], side=_PATCH),
             )
-            for path, stem in triplets
+            for files in triplets
             for shift in shifts
             for side in ("p0", "p1")
         ],
         shifts=shifts,
-        categories=np.array([_2AFC[path.name] for path, _ in triplets]),
+        categories=np.array([_2AFC[name] for name, part in parts.items() for _ in part]),
         judge=judge,
     )
 
@@ -211,8 +220,8 @@ def read_jnd(folder: Path, shifts: Sequence[int] = (0,)) -> JustNoticeable:
     Raises, References: as `read_2afc`.
     """
     shifts = shifting.with_unshifted(shifts)
-    parts = {name: _stems(folder, f"jnd/val/{name}", ("p0", "p1", "same"), _JND) for name in _JND}
-    pairs = [(folder / "jnd" / "val" / name, stem) for name, stems in parts.items() for stem in stems]
+    parts = {name: _files(folder, "jnd/val", name, ("p0", "p1", "same"), _JND) for name in _JND}
+    pairs = [files for part in parts.values() for files in part]
     return JustNoticeable(
         title=f"BAPPS-JND: {len(pairs)} pairs of {len(parts)} kinds",
         notes=[
@@ -221,15 +230,15 @@ def read_jnd(folder: Path, shifts: Sequence[int] = (0,)) -> JustNoticeable:
         ],
         pairs=[
             Pair(
-                shifting.picture(path / "p0" / f"{stem}.png", shift, _PATCH),
-                Picture(path / "p1" / f"{stem}.png", side=_PATCH),
+                shifting.picture(files["p0"], shift, _PATCH),
+                Picture(files["p1"], side=_PATCH),
             )
-            for path, stem in pairs
+            for files in pairs
             for shift in shifts
         ],
         shifts=shifts,
-        categories=np.array([_JND[path.name] for path, _ in pairs]),
-        same=np.array([_fraction(path / "same" / f"{stem}.npy") for path, stem in pairs]),
+        categories=np.array([_JND[name] for name, part in parts.items() for _ in part]),
+        same=np.array([_fraction(files["same"]) for files in pairs]),
     )
 
 
@@ -264,36 +273,40 @@ def _means(rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return rows[:, chosen].mean(1) if len(chosen) else np.full(len(rows), np.nan)
 
 
-def _stems(folder: Path, part: str, kinds: Sequence[str], categories: Mapping[str, str]) -> list[str]:
-    """The names that all folders of a part share, sorted."""
+def _files(
+    folder: Path, half: str, category: str, kinds: Sequence[str], categories: Mapping[str, str]
+) -> list[dict[str, Path]]:
+    """The files of each item of a category by kind, sorted by name; the last kind is that of the answers."""
 
     def refuse(problem):
-        tree = f"{Path(part).parent}/{{{','.join(categories)}}}/"
-        pictures, answers = ",".join(kinds[:-1]), kinds[-1]
+        tree = f"{folder}/{half}/{{{','.join(categories)}}}"
         return FileNotFoundError(
-            f"{folder} is not the folder that contains {part.split('/')[0]} as distributed: {problem}. Expected\n"
-            f"  {folder}/{tree}{{{pictures}}}/000000.png ...\n  {folder}/{tree}{answers}/000000.npy ..."
+            f"{folder} is not the folder that contains {half.split('/')[0]} as distributed: {problem}. Expected\n"
+            f"  {tree}/{{{','.join(kinds[:-1])}}}/000000.png ...\n  {tree}/{kinds[-1]}/000000.npy ..."
         )
 
-    found = {}
+    place, found = find.by_path(folder), {}
     for kind in kinds:
-        path, suffix = folder / part / kind, ".npy" if kind == kinds[-1] else ".png"
-        found[kind] = {file.stem for file in path.glob(f"*{suffix}")}
+        path, suffix = place(f"{half}/{category}/{kind}"), ".npy" if kind == kinds[-1] else ".png"
+        found[kind] = find.by_suffix(path, suffix)
         if not found[kind]:
             raise refuse(f"{path} has no {suffix} file")
-    everything = set.union(*found.values())
-    for kind, stems in found.items():
-        if missing := sorted(everything - stems):
+    names = set().union(*found.values())
+    for kind, files in found.items():
+        if missing := sorted(names - files.keys()):
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise refuse(f"{folder / part / kind} lacks {missing[0]}{more}")
-    return sorted(everything)
+            raise refuse(f"{place(f'{half}/{category}/{kind}')} lacks {missing[0]}{more}")
+    return [{kind: files[name] for kind, files in found.items()} for name in sorted(names)]
 
 
 def _fraction(path: Path) -> float:
+    """What a file of raters' answers holds; `find` knows that it is there."""
     try:
-        value = np.load(path, allow_pickle=False).item()
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} does not hold one number: {error}") from error
+        # Mapped, not loaded: a damaged header may claim any size.
+        value = np.lib.format.open_memmap(path, mode="r").item()
+    except Exception as error:  # a damaged header makes NumPy raise almost anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{path} does not hold one number of NumPy's format: {reason}") from error
     if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"{path} holds {value}; it should be a fraction of raters, 0 to 1")
+        raise ValueError(f"{path} holds {value!r:.100}; it should be a fraction of raters, 0 to 1")
     return float(value)

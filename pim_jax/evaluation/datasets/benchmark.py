@@ -1,5 +1,6 @@
 """What a benchmark is: pairs of pictures to measure, and what their distances say."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -51,3 +52,32 @@ class Benchmark(Protocol):
     def disagreements(self, distances: np.ndarray) -> list[Disagreement]:
         """The worst cases of one metric, worst first, at most a dozen; none where there are no human answers."""
         ...
+
+    def doubts(self, scores: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+        """What the `scores` of all metrics make doubtful in the data, such as the direction of the ratings."""
+        ...
+
+
+def contradicted(scores: Mapping[str, Mapping[str, Estimate]], column: str, *, chance: float, advice: str) -> list[str]:
+    """Says so if most metrics agree with people less than chance would: then the data are suspected, not the metrics.
+
+    Args:
+      scores: by metric, then by column.
+      column: of agreement with people.
+      chance: the agreement of a metric that guesses. A metric is below it if its interval is, where it has one.
+      advice: what to check.
+
+    Returns:
+      a line, or none.
+
+    Example:
+      >>> scores = {"PSNR": {"SROCC": Estimate(-0.6, -0.7, -0.5)}, "pim-1": {"SROCC": Estimate(-0.8)}}
+      >>> contradicted(scores, "SROCC", chance=0, advice="check the direction")
+      ['2 of 2 metrics contradict people (SROCC below 0): check the direction']
+    """
+    found = [row[column] for row in scores.values() if not math.isnan(row[column].value)]
+    below = [value < chance and not high >= chance for value, _, high in found]
+    if not below or 2 * sum(below) <= len(below):
+        return []
+    metrics = "the metric contradicts" if len(below) == 1 else f"{sum(below)} of {len(below)} metrics contradict"
+    return [f"{metrics} people ({column} below {chance:g}): {advice}"]

@@ -1,8 +1,9 @@
 """Codecs compared by people: CLIC, the challenge on learned image compression, and what is like it (Table 2)."""
 
 import dataclasses
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +12,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pim_jax.evaluation import compare, scatter, statistics
-from pim_jax.evaluation.datasets import csv_table
+from pim_jax.evaluation.datasets import find, table
 from pim_jax.evaluation.datasets.bapps import worst_triplets
-from pim_jax.evaluation.datasets.benchmark import Disagreement
+from pim_jax.evaluation.datasets.benchmark import Disagreement, contradicted
+from pim_jax.evaluation.datasets.table import Row
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.evaluation.statistics import Estimate, two_alternative_agreement
+from pim_jax.files import is_system_file
 
 _LISTED = 3  # of many missing images, how many an error names
 _PREFERRED = {"a": 0, "0": 0, "b": 1, "1": 1}
@@ -102,6 +105,17 @@ class Codecs:
         names = [f"{question.a.name} or {question.b.name}" for question in self.answers]
         return worst_triplets(d0, d1, judge, pairs, names)
 
+    def doubts(self, scores: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+        """Says so if most metrics contradict the Elo scores or the answers."""
+        found = []
+        if self.images:
+            advice = "check that higher Elo scores are of better methods"
+            found += contradicted(scores, "Spearman with Elo", chance=0, advice=advice)
+        if self.answers:
+            advice = "check which of the images 'preferred' names"
+            found += contradicted(scores, "2AFC", chance=50, advice=advice)
+        return found
+
     def _methods(self) -> list[str]:
         return list(dict.fromkeys(image.method for image in self.images))
 
@@ -172,8 +186,6 @@ def read(folder: Path, *, allow_missing: bool = False) -> Codecs:
         listed = [image for image in listed if image.method in given]
         if not listed and not answers:
             raise ValueError(f"{folder} has no images of the methods in elo.csv. {_TREE.format(folder)}")
-    if len({image[:2] for image in listed}) < len(listed):
-        raise ValueError(f"{folder / 'images.csv'} lists an image twice")
     images, answers = _present(folder, listed, answers, allow_missing)
     elo = given or (_elo_from_answers(images, answers) if images else {})
     asked = [(question.reference, path) for question in answers for path in (question.a, question.b)]
@@ -214,57 +226,72 @@ def _notes(images: bool, given: bool, answers: bool) -> list[str]:
 
 
 def _read_elo(folder: Path) -> dict[str, float]:
-    path = folder / "elo.csv"
-    if not path.is_file():
-        return {}
-    return {
-        row["method"]: csv_table.number(row["elo"], path, line) for line, row in csv_table.rows(path, ("method", "elo"))
-    }
+    path = find.by_path(folder)("elo.csv")
+    found, places = {}, {}
+    for row in table.read(path, {"method": str, "elo": float}) if path.is_file() else ():
+        _check_once(places, row["method"], row.place, f"the method {row['method']}")
+        found[row["method"]] = row["elo"]
+    return found
 
 
 def _read_images(folder: Path) -> list[Decoded]:
-    if (folder / "images.csv").is_file():
-        rows = (row for _, row in csv_table.rows(folder / "images.csv", ("reference", "decoded", "method")))
-        return [Decoded(folder / row["reference"], folder / row["decoded"], row["method"]) for row in rows]
-    if not (folder / "originals").is_dir():
+    file = find.by_path(folder)
+    path = file("images.csv")
+    if not path.is_file():
+        return _images_in_folders(folder)
+    found, places = [], {}
+    for row in table.read(path, {"reference": str, "decoded": str, "method": str}):
+        image = Decoded(file(row["reference"]), file(row["decoded"]), row["method"])
+        _check_once(places, image[:2], row.place, f"the image {row['decoded']}")
+        found.append(image)
+    return found
+
+
+def _images_in_folders(folder: Path) -> list[Decoded]:
+    place = find.by_path(folder)("originals")
+    if not place.is_dir():
         return []
-    originals = compare.images_in(folder / "originals")
+    originals = compare.images_in(place)
     found = []
-    for method in sorted(path for path in folder.iterdir() if path.is_dir() and path.name != "originals"):
-        decoded = compare.images_in(method)
+    for method in sorted(path for path in folder.iterdir() if path.is_dir() and path != place):
+        decoded = {} if is_system_file(method.name) else compare.images_in(method)
         if decoded.keys() & originals.keys():
             found += [Decoded(path, decoded.get(name, method / name), method.name) for name, path in originals.items()]
     return found
 
 
+def _check_once(places: dict, what: object, place: str, name: str) -> None:
+    """Refuses a second row about the same thing, and keeps the place of the first."""
+    if what in places:
+        raise ValueError(f"{place}: {name} is listed twice, before in {places[what]}; keep one")
+    places[what] = place
+
+
 def _read_answers(folder: Path) -> dict[Question, tuple[int, int]]:
     """For each question, how many preferred a and how many b; asked the other way round, it is the same question."""
-    counts = defaultdict(lambda: [0, 0])
-    for path, line, (reference, a, b, preferred) in _answer_rows(folder):
-        side = _PREFERRED.get(preferred.strip().lower())
+    file, counts = find.by_path(folder), defaultdict(lambda: [0, 0])
+    for row in _answer_rows(folder):
+        side = _PREFERRED.get(row["preferred"].lower())
         if side is None:
-            raise ValueError(f"{path}, line {line}: preferred is {preferred!r}; it should be a or b")
-        images = (folder / a, folder / b)
-        question = Question(folder / reference, *sorted(images))
+            raise ValueError(f"{row.place}: preferred is {row['preferred']!r}; it should be a or b (or 0 or 1)")
+        images = file(row["a"]), file(row["b"])
+        question = Question(file(row["reference"]), *sorted(images))
         counts[question][0 if images[side] == question.a else 1] += 1
     return {question: tuple(count) for question, count in counts.items()}
 
 
-def _answer_rows(folder: Path) -> Iterator[tuple[Path, int, list[str]]]:
-    path, columns = folder / "answers.csv", ("reference", "a", "b", "preferred")
-    if path.is_file():
-        yield from ((path, line, [row[column] for column in columns]) for line, row in csv_table.rows(path, columns))
-    elif (path := folder / "oracle.csv").is_file():
-        for line, text in enumerate(path.read_text().splitlines(), 1):
-            if len(row := text.split(",")) != len(columns):
-                raise ValueError(f"{path}, line {line}: {text!r} is not reference,a,b and 0 or 1")
-            yield path, line, row
+def _answer_rows(folder: Path) -> list[Row]:
+    columns = dict.fromkeys(("reference", "a", "b", "preferred"), str)
+    for name, header in (("answers.csv", True), ("oracle.csv", False)):
+        if (path := find.by_path(folder)(name)).is_file():
+            return table.read(path, columns, header=header)
+    return []
 
 
 def _present(folder, images, answers, allow_missing):
     """The images and answers whose files are there."""
     files = {path for item in (*images, *answers) for path in item if isinstance(path, Path)}
-    missing = sorted(path for path in files if not path.is_file())
+    missing = sorted(path for path in files if not os.path.isfile(path))
     if missing and not allow_missing:
         raise FileNotFoundError(
             f"{len(missing)} of {len(files)} images in {folder} are missing, such as "

@@ -92,6 +92,10 @@ class ImageNetC:
         """None: there are no human answers."""
         return []
 
+    def doubts(self, scores: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+        """None: there are no human answers."""
+        return []
+
 
 def read(folder: Path) -> ImageNetC:
     """Takes every image of a folder and of its subfolders as a photograph.
@@ -112,7 +116,8 @@ def read(folder: Path) -> ImageNetC:
         raise FileNotFoundError(f"{folder} is no folder with images; give a folder of photographs (PNG, JPEG, …)")
     corruptions.library()  # without it hardly any pair could be measured: say so now, not once for every picture
     return ImageNetC(
-        title=f"{len(photographs)} photographs of {folder.name}: {len(CORRUPTIONS)} corruptions, 5 severities each",
+        title=f"{len(photographs)} photographs of {folder.resolve().name}: {len(CORRUPTIONS)} corruptions, each of "
+        f"{len(SEVERITIES)} severities",
         notes=(
             "A score is the standard deviation of Gaussian noise (pixels in [0, 1]) whose mean distance is nearest "
             "that of the corruption, averaged over severities 1 to 5. The larger it is, the more the metric minds this "

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import io
 
-from pim_jax.evaluation import compare
-from pim_jax.evaluation.datasets import csv_table, rated
+from pim_jax.evaluation.datasets import find, rated, table
 from pim_jax.evaluation.datasets.rated import Rated, Rating
+from pim_jax.evaluation.datasets.table import Row
 
 _TID = (
     "additive Gaussian noise",
@@ -83,34 +82,50 @@ _LIVE = (
 )
 
 
+# For a table of one's own: whether a higher score means closer to the reference.
+HIGHER_IS = {"better": 1, "worse": -1}
+_IF_CONTRADICTED = {
+    1: "if a lower score means closer to the reference, give --higher-is worse",
+    -1: "if a higher score means closer to the reference, give --higher-is better",
+}
+
+
 class _Layout(NamedTuple):
     """How a data set is distributed, and how to read it."""
 
     name: str
-    files: tuple[str, ...]  # by which it is recognised
+    files: tuple[str, ...]  # those that no other data set has
     tree: str
     scale: str
     sign: int
     read: Callable[[Path], Iterable[Rating]]
 
 
-def read(folder_or_csv: Path, *, shifts: Sequence[int] = (0,), allow_missing: bool = False) -> Rated:
-    """Reads rated images; which data set it is, is recognised from the files.
+def read(
+    folder_or_csv: Path,
+    *,
+    shifts: Sequence[int] = (0,),
+    allow_missing: bool = False,
+    higher_is: str | None = None,
+) -> Rated:
+    """Reads rated images. The files in a folder show which data set it is.
 
-    Images are found by their name without extension, in upper or lower case, for copies of the sets differ in both.
-    Undistorted images that are in a table of scores are left out, as usual. CSIQ, LIVE and Toyama were not at hand:
-    their readers follow the descriptions of those who use them. In what form Toyama's scores are distributed is not
-    known here: write them to `mos.csv`.
+    Images are found by their names without extension, in upper or lower case, because copies of the sets differ in
+    both. Tables also list undistorted images; they are left out, as is usual. The readers of CSIQ, LIVE and Toyama
+    follow the descriptions of people who use these sets: the sets themselves were not at hand. How Toyama distributes
+    its scores is not known here, so write them to `mos.csv`.
 
     Args:
       folder_or_csv: the folder of a data set as distributed; or a CSV file with the columns `reference`, `distorted`
-        (file names relative to the CSV file), `score` (higher is closer to the reference) and optionally `type`.
+        (file names relative to the CSV file), `score` and optionally `type`.
       shifts: also measure with the references shifted by so many pixels; 0 is always measured.
       allow_missing: leaves out ratings whose images are not there, instead of refusing.
+      higher_is: for a CSV file, "better" if a higher score means closer to the reference (the default), "worse" if it
+        means farther, as in DMOS. The data sets have a direction of their own.
 
     Raises:
       FileNotFoundError: images are missing.
-      ValueError: the folder is not recognised, or a table is not as distributed.
+      ValueError: the folder is not recognised, a table is not as distributed, or `higher_is` is not for this data set.
       ImportError: CSIQ's table is a spreadsheet, and openpyxl is missing.
 
     References:
@@ -118,111 +133,121 @@ def read(folder_or_csv: Path, *, shifts: Sequence[int] = (0,), allow_missing: bo
       Most apparent distortion (CSIQ), 2010. Sheikh et al., LIVE image quality assessment database release 2. Horita et
       al., MICT (Toyama) image quality evaluation database.
     """
-    if folder_or_csv.is_file():
-        layout = _Layout(folder_or_csv.stem, (), "", "score", 1, _read_csv)
-    else:
-        found = [layout for layout in _LAYOUTS if all((folder_or_csv / file).exists() for file in layout.files)]
-        if not found:
-            trees = "".join(f"\n  {layout.name}: {layout.tree}" for layout in _LAYOUTS)
-            raise ValueError(
-                f"{folder_or_csv} is none of the data sets of rated images. Expected:{trees}\n"
-                "  or a CSV file with the columns reference,distorted,score[,type]"
-            )
-        layout = found[0]
+    layout = _own_table(folder_or_csv, higher_is) if folder_or_csv.is_file() else _recognised(folder_or_csv)
+    if higher_is and layout.files:
+        raise ValueError(f"{layout.name} says itself which scores are better; --higher-is is for a table of your own")
     ratings = list(layout.read(folder_or_csv))
     name = layout.name
     if name == "TID2008" and any(r.distorted.stem[-1] == "5" or r.kind in _TID[17:] for r in ratings):
         name = "TID2013"  # which has a fifth level and more types, and is otherwise alike
     return rated.select(
-        name, ratings, scale=layout.scale, sign=layout.sign, kinds="types", shifts=shifts, allow_missing=allow_missing
+        name,
+        ratings,
+        scale=layout.scale,
+        sign=layout.sign,
+        kinds="types",
+        shifts=shifts,
+        allow_missing=allow_missing,
+        **({} if layout.files else {"if_contradicted": _IF_CONTRADICTED[layout.sign]}),
+    )
+
+
+def _own_table(path: Path, higher_is: str | None) -> _Layout:
+    if higher_is not in (None, *HIGHER_IS):
+        raise ValueError(f"higher is {' or '.join(HIGHER_IS)}, not {higher_is!r}")
+    return _Layout(path.stem, (), "", "score", HIGHER_IS[higher_is or "better"], _read_csv)
+
+
+def _recognised(folder: Path) -> _Layout:
+    file = find.by_path(folder)
+    for layout in _LAYOUTS:
+        if all(file(name).exists() for name in layout.files):
+            return layout
+    trees = "".join(f"\n  {layout.name}: {layout.tree}" for layout in _LAYOUTS)
+    raise ValueError(
+        f"{folder} is none of the data sets of rated images. Expected:{trees}\n"
+        "  or a CSV file with the columns reference,distorted,score[,type]"
     )
 
 
 def _read_csv(path: Path) -> Iterator[Rating]:
-    for line, row in csv_table.rows(path, ("reference", "distorted", "score")):
-        images = (path.parent / row[column] for column in ("reference", "distorted"))
-        yield Rating(*images, csv_table.number(row["score"], path, line), row.get("type") or "all")
+    columns = {"reference": str, "distorted": str, "score": float}
+    image = find.by_path(path.parent)
+    for row in table.read(path, columns, optional=("type",)):
+        kind = row.values.get("type", "all") or "no type"
+        yield Rating(image(row["reference"]), image(row["distorted"]), row["score"], kind, row.place)
 
 
 def _read_tid(folder: Path) -> Iterator[Rating]:
-    scores = folder / "mos_with_names.txt"
-    reference, distorted = _finder(folder / "reference_images"), _finder(folder / "distorted_images")
-    for line, row in enumerate(scores.read_text().splitlines(), 1):
-        if row.strip():
-            score, _, name = row.strip().partition(" ")
-            stem, kind, _ = _parts(name.strip(), scores, line)
-            score = csv_table.number(score, scores, line)
-            yield Rating(reference(stem), distorted(name.strip()), score, _name(_TID, kind, scores, line))
+    file = find.by_path(folder)
+    reference, distorted = (find.by_stem(file(name)) for name in ("reference_images", "distorted_images"))
+    columns = {"score": float, "image": str}
+    for row in table.read(file("mos_with_names.txt"), columns, header=False, delimiters=table.SPACES):
+        stem, kind, _ = _parts(row, "image")
+        yield Rating(reference(stem), distorted(row["image"]), row["score"], _name(_TID, kind, row), row.place)
 
 
 def _read_kadid(folder: Path) -> Iterator[Rating]:
-    scores, image = folder / "dmos.csv", _finder(folder / "images")
-    for line, row in csv_table.rows(scores, ("dist_img", "ref_img", "dmos")):
-        kind = _name(_KADID, _parts(row["dist_img"], scores, line)[1], scores, line)
-        yield Rating(image(row["ref_img"]), image(row["dist_img"]), csv_table.number(row["dmos"], scores, line), kind)
+    file = find.by_path(folder)
+    image = find.by_stem(file("images"))
+    for row in table.read(file("dmos.csv"), {"dist_img": str, "ref_img": str, "dmos": float}):
+        kind = _name(_KADID, _parts(row, "dist_img")[1], row)
+        yield Rating(image(row["ref_img"]), image(row["dist_img"]), row["dmos"], kind, row.place)
 
 
 def _read_csiq(folder: Path) -> Iterator[Rating]:
-    try:
-        import openpyxl
-    except ImportError:
-        raise ImportError("CSIQ's scores are a spreadsheet: pip install 'pim-jax[benchmarks]' (openpyxl)") from None
-    scores = folder / "csiq.DMOS.xlsx"
-    book = openpyxl.load_workbook(scores, read_only=True, data_only=True)
-    rows = list(book["all_by_image"].iter_rows(values_only=True)) if "all_by_image" in book.sheetnames else []
-    columns = ("image", "dst_type", "dst_lev", "dmos")
-    top = next((i for i, row in enumerate(rows) if set(columns) <= set(row)), None)
-    if top is None:
-        raise ValueError(f"{scores} has no sheet 'all_by_image' with the columns {', '.join(columns)}")
-    reference, distorted = _finder(folder / "src_imgs"), _finder(folder / "dst_imgs")
-    for line, row in enumerate(rows[top + 1 :], top + 2):
-        image, kind, level, score = (row[rows[top].index(column)] for column in columns)
-        if image is not None:
-            if kind not in _CSIQ:
-                raise ValueError(f"{scores}, row {line}: there is no type of distortion {kind!r}")
-            in_files, shown = _CSIQ[kind]
-            name = f"{image}.{in_files}.{level}.png"
-            yield Rating(reference(f"{image}.png"), distorted(name), csv_table.number(score, scores, line), shown)
+    file = find.by_path(folder)
+    reference, distorted = find.by_stem(file("src_imgs")), find.by_stem(file("dst_imgs"))
+    columns = {"image": str, "dst_type": str, "dst_lev": str, "dmos": float}
+    for row in table.read_sheet(file("csiq.DMOS.xlsx"), "all_by_image", columns):
+        if row["dst_type"].lower() not in _CSIQ:
+            raise ValueError(f"{row.place}: there is no type of distortion {row['dst_type']!r}")
+        in_files, shown = _CSIQ[row["dst_type"].lower()]
+        name = f"{row['image']}.{in_files}.{row['dst_lev']}.png"
+        yield Rating(reference(f"{row['image']}.png"), distorted(name), row["dmos"], shown, row.place)
 
 
 def _read_live(folder: Path) -> Iterator[Rating]:
-    scores = io.loadmat(folder / "dmos_realigned.mat")
-    dmos, undistorted = (np.ravel(scores[name]) for name in ("dmos_new", "orgs"))
-    references = np.ravel(io.loadmat(folder / "refnames_all.mat")["refnames_all"])
-    names = [(f"{kind}/img{i}.bmp", shown) for kind, count, shown in _LIVE for i in range(1, count + 1)]
-    if {len(dmos), len(undistorted), len(references)} != {len(names)}:
-        raise ValueError(f"the tables in {folder} do not have the {len(names)} entries of LIVE, release 2")
-    for (file, kind), score, original, reference in zip(names, dmos, undistorted, references, strict=True):
-        if not original:
-            yield Rating(folder / "refimgs" / str(reference.item()), folder / file, float(score), kind)
+    file = find.by_path(folder)
+    scores, names = file("dmos_realigned.mat"), file("refnames_all.mat")
+    dmos, undistorted = table.read_matlab(scores, ("dmos_new", "orgs"))
+    (references,) = table.read_matlab(names, ("refnames_all",))
+    reference = find.by_stem(file("refimgs"))
+    distorted = {kind: find.by_stem(file(kind)) for kind, _, _ in _LIVE}
+    images = [(kind, f"img{i}.bmp", shown) for kind, count, shown in _LIVE for i in range(1, count + 1)]
+    for path, entries in ((scores, dmos), (scores, undistorted), (names, references)):
+        if len(entries) != len(images):
+            raise ValueError(f"{path} does not have the {len(images)} entries of LIVE, release 2, but {len(entries)}")
+    entries = zip(images, dmos, undistorted, references, strict=True)
+    for number, ((kind, image, shown), score, original, name) in enumerate(entries, 1):
+        place = f"{scores}, entry {number}"
+        if table.number(str(original), f"{place}, orgs") == 0:
+            name = str(np.squeeze(name))  # a cell of one text
+            yield Rating(
+                reference(name), distorted[kind](image), table.number(str(score), f"{place}, dmos_new"), shown, place
+            )
 
 
 def _read_toyama(folder: Path) -> Iterator[Rating]:
-    scores, image = folder / "mos.csv", _finder(folder)
-    for line, row in csv_table.rows(scores, ("image", "mos")):
-        reference, level, kind = _parts(row["image"], scores, line)
+    image = find.by_stem(folder)
+    for row in table.read(find.by_path(folder)("mos.csv"), {"image": str, "mos": float}):
+        reference, level, kind = _parts(row, "image")
         if level:
             shown = {"jpg": "JPEG", "jp2": "JPEG2000"}.get(kind, kind)
-            yield Rating(image(reference), image(row["image"]), csv_table.number(row["mos"], scores, line), shown)
+            yield Rating(image(reference), image(row["image"]), row["mos"], shown, row.place)
 
 
-def _finder(folder: Path) -> Callable[[str], Path]:
-    """Finds images in a folder and its subfolders by name without extension, in upper or lower case."""
-    found = {Path(name).name.lower(): path for name, path in compare.images_in(folder).items()}
-    return lambda name: found.get(Path(name).stem.lower(), folder / name)
-
-
-def _parts(name: str, path: Path, line: int) -> tuple[str, int, str]:
+def _parts(row: Row, column: str) -> tuple[str, int, str]:
     """The three parts of a name such as i01_08_3.bmp, the second of which is a number."""
-    parts = Path(name).stem.lower().split("_")
+    parts = Path(row[column]).stem.lower().split("_")
     if len(parts) != 3 or not parts[1].isdecimal():
-        raise ValueError(f"{path}, line {line}: {name!r} is not a name such as i01_08_3.bmp")
+        raise ValueError(f"{row.place}: {row[column]!r} is not a name such as i01_08_3.bmp")
     return parts[0], int(parts[1]), parts[2]
 
 
-def _name(names: Sequence[str], number: int, path: Path, line: int) -> str:
+def _name(names: Sequence[str], number: int, row: Row) -> str:
     if not 1 <= number <= len(names):
-        raise ValueError(f"{path}, line {line}: there is no type of distortion {number}")
+        raise ValueError(f"{row.place}: there is no type of distortion {number}")
     return names[number - 1]
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pim_jax.evaluation.datasets import csv_table, rated
+from pim_jax.evaluation.datasets import find, rated, table
 from pim_jax.evaluation.datasets.rated import Rated, Rating
 
 _TRANSFORMATIONS = {"rot": "rotation", "trans": "translation", "scale": "scaling", "gn": "Gaussian noise"}
-_COLUMNS = ("Reference", "Distorted", "Response")
+_COLUMNS = {"reference": str, "distorted": str, "response": float}
 
 
 def read(folder: Path, *, shifts: Sequence[int] = (0,), allow_missing: bool = False) -> Rated:
@@ -29,23 +29,22 @@ def read(folder: Path, *, shifts: Sequence[int] = (0,), allow_missing: bool = Fa
     References:
       Daudén-Oliver et al., RAID-Database: human responses to affine image distortions, 2024.
     """
-    answers = folder / "responses.csv"
+    image = find.by_path(folder)
+    answers = image("responses.csv")
     if not answers.is_file():
         raise FileNotFoundError(
-            f"{answers} is missing. Expected\n  {folder}/responses.csv ({','.join(_COLUMNS)}, ...)\n"
+            f"{answers} is missing. Expected\n  {folder}/responses.csv (Reference,Distorted,Response, ...)\n"
             f"  {folder}/ref/img_01.png ...\n  {folder}/dist/rot_img_01_level_02.png ..."
         )
     ratings = []
-    for line, row in csv_table.rows(answers, _COLUMNS):
-        kind, level = row["Distorted"].split("_")[0], Path(row["Distorted"]).stem.split("_")[-1]
+    for row in table.read(answers, _COLUMNS):
+        name = row["distorted"].lower()
+        kind, level = name.split("_")[0], Path(name).stem.split("_")[-1]
         if kind not in _TRANSFORMATIONS or not level.isdecimal():
-            raise ValueError(
-                f"{answers}, line {line}: {row['Distorted']!r} is not a name such as rot_img_01_level_02.png"
-            )
+            raise ValueError(f"{row.place}: {row['distorted']!r} is not a name such as rot_img_01_level_02.png")
         if int(level) > 1:
-            images = folder / "ref" / row["Reference"], folder / "dist" / row["Distorted"]
-            score = csv_table.number(row["Response"], answers, line)
-            ratings.append(Rating(*images, score, _TRANSFORMATIONS[kind]))
+            images = image(f"ref/{row['reference']}"), image(f"dist/{row['distorted']}")
+            ratings.append(Rating(*images, row["response"], _TRANSFORMATIONS[kind], row.place))
     return rated.select(
         "RAID",
         ratings,

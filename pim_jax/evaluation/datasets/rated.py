@@ -1,6 +1,7 @@
 """Images that people rated: how well distances agree with the ratings."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from scipy import stats
 
 from pim_jax.evaluation import scatter, statistics
 from pim_jax.evaluation.datasets import shifts as shifting
-from pim_jax.evaluation.datasets.benchmark import Disagreement
+from pim_jax.evaluation.datasets.benchmark import Disagreement, contradicted
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.evaluation.statistics import Estimate
 
@@ -20,12 +21,17 @@ _LISTED = 3  # of many missing images, how many an error names
 
 
 class Rating(NamedTuple):
-    """A distorted image, its reference, what people said and the kind of distortion."""
+    """A distorted image, its reference, what people said and the kind of distortion.
+
+    Attributes:
+      place: where the rating is written, such as "scores.csv, row 3".
+    """
 
     reference: Path
     distorted: Path
     score: float
     kind: str
+    place: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,6 +45,7 @@ class Rated:
       scale: what the published scores are, such as "MOS".
       sign: 1 if a higher score means closer to the reference, -1 if a lower one does.
       kinds: what the kinds of distortion are called, "types" or "transformations".
+      if_contradicted: what to check if most metrics contradict the ratings.
     """
 
     title: str
@@ -49,6 +56,7 @@ class Rated:
     scale: str
     sign: int
     kinds: str
+    if_contradicted: str = "check that its scores are as published"
     higher_is_better = True
 
     def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
@@ -103,6 +111,10 @@ class Rated:
             for i, rating in ((i, self.ratings[measured[i]]) for i in worst)
         ]
 
+    def doubts(self, scores: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+        """Says so if most metrics rank the images the other way round than people."""
+        return contradicted(scores, "SROCC", chance=0, advice=self.if_contradicted)
+
     def _people(self) -> np.ndarray:
         return self.sign * np.array([rating.score for rating in self.ratings])
 
@@ -116,13 +128,14 @@ def select(
     kinds: str,
     shifts: Sequence[int],
     allow_missing: bool,
+    if_contradicted: str = Rated.if_contradicted,
 ) -> Rated:
     """The benchmark of the ratings whose images are there.
 
     Args:
       name: of the data set.
       ratings: as published.
-      scale, sign, kinds: see `Rated`.
+      scale, sign, kinds, if_contradicted: see `Rated`.
       shifts: also measure with the references shifted by so many pixels; 0 is always measured.
       allow_missing: leaves out ratings whose images are not there, instead of refusing.
 
@@ -131,17 +144,19 @@ def select(
       ValueError: a pair is rated twice, or a shift is not a number of pixels.
     """
     shifts = shifting.with_unshifted(shifts)
-    here = {path: path.is_file() for rating in ratings for path in rating[:2]}
-    present = [rating for rating in ratings if here[rating.reference] and here[rating.distorted]]
-    if len(present) < len(ratings) and not (allow_missing and present):
-        missing = [path for path, exists in here.items() if not exists]
+    if not ratings:
+        raise ValueError(f"{name}: there is no rating of a distorted image")
+    places = {path: rating.place for rating in reversed(ratings) for path in rating[:2]}
+    missing = [path for path in reversed(places) if not os.path.isfile(path)]
+    gone = set(missing)
+    present = [rating for rating in ratings if not gone & {*rating[:2]}]
+    if missing and not (allow_missing and present):
+        named = ", ".join(f"{path} ({places[path]})" for path in missing[:_LISTED])
         advice = "; add them, or leave them out with --allow-missing" if present else ""
         raise FileNotFoundError(
-            f"{len(missing)} of the {len(here)} images of {name} are missing, such as "
-            f"{', '.join(map(str, missing[:_LISTED]))}{advice}"
+            f"{len(missing)} of the {len(places)} images of {name} are missing, such as {named}{advice}"
         )
-    if len({rating[:2] for rating in present}) < len(present) or not present:
-        raise ValueError(f"{name}: {'a pair of images is rated twice' if present else 'there is no rating'}")
+    _check_rated_once(present)
     count = len({rating.kind for rating in present})
     title = f"{name}: {len(present)} images{f' of {count} {kinds}' if count > 1 else ''}"
     title += f", {len({rating.reference for rating in present})} references"
@@ -160,7 +175,20 @@ def select(
         scale=scale,
         sign=sign,
         kinds=kinds,
+        if_contradicted=if_contradicted,
     )
+
+
+def _check_rated_once(ratings: Sequence[Rating]) -> None:
+    places = {}
+    for rating in ratings:
+        images = rating[:2]
+        if images in places:
+            raise ValueError(
+                f"{rating.place}: {rating.distorted.name} with the reference {rating.reference.name} is rated twice, "
+                f"before in {places[images]}; keep one, such as their mean"
+            )
+        places[images] = rating.place
 
 
 def _notes(kinds: str | None, shifts: Sequence[int]) -> list[str]:
