@@ -122,6 +122,17 @@ def test_an_objective_is_added_by_one_line_of_the_table(monkeypatch):
         assert finite.first(config, mesh, state, pairs) == "none when the step was repeated"
 
 
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_assignments_lead_from_one_configuration_to_another(path):
+    after = configuration.load(path, (Config, SpipsConfig))
+    before = type(after)()
+    assignments = configuration.assignments(before, after)
+    assert configuration.override(before, assignments) == after
+    assert configuration.assignments(after, after) == []
+    changed = ["model.pim=a b", "learning_rate=0.125"] if isinstance(after, SpipsConfig) else ["model.widths=(7,)"]
+    assert configuration.assignments(after, configuration.override(after, changed)) == changed
+
+
 def test_a_file_without_config_is_refused(tmp_path):
     (tmp_path / "empty.py").write_text("x = 1\n")
     with pytest.raises(ValueError, match="must define `config`"):
