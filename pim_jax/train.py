@@ -154,7 +154,9 @@ def train_spips(config: SpipsConfig, args: argparse.Namespace) -> int:
     return 0
 
 
-def run(config: Config, mesh, state, feed, manager, about: dict, log: logging.Log, heartbeat, stall: float) -> str:
+def run(
+    config: Config, mesh, state, feed, manager, about: dict, log: logging.Log, heartbeat: Heartbeat, stall: float
+) -> str:
     """The loop over steps. Returns what stopped it, in words; nothing if it is finished."""
     done = saved = int(state.step)
     incoming = feed(done)
@@ -281,6 +283,8 @@ def check_continues(before: dict, config: Config, source: str, args: argparse.Na
     """
     if "metric" in before:
         raise ValueError(f"{args.workdir} holds a run of {before['metric']}: choose another --workdir")
+    if (done := before.get("step", 0)) > config.steps:
+        raise ValueError(f"{args.workdir} is at step {done} already: steps must be at least {done}, not {config.steps}")
     there = configuration.from_json(Config, before["training"])
     there = dataclasses.replace(there, **{field: getattr(config, field) for field in FREE_FIELDS})
     different = configuration.assignments(config, there)

@@ -204,6 +204,8 @@ def test_without_overrides_a_run_continues_with_its_own(clip_pairs, tmp_path):
     assert "with the overrides of the run: model.pyramid=none 'model.widths=(4,3)' patch=32" in said
     again = assert_ends(tmp_path, clip_pairs, settings=[])
     assert "configs/tiny.py: step 4 of 4" in again
+    fewer = assert_ends(tmp_path, clip_pairs, "steps=3", settings=[], status=2)
+    assert "is at step 4 already: steps must be at least 4, not 3" in fewer
 
 
 def test_a_difference_is_shown_as_the_command_that_continues(clip_pairs, tmp_path):
