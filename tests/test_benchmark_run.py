@@ -1,6 +1,7 @@
 """`eval.py --benchmark`: one command from a folder of rated images to a table, a CSV file and a report."""
 
 import csv
+import os
 import re
 from pathlib import Path
 
