@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import warnings
 from pathlib import Path
 
 import jax
@@ -32,8 +33,9 @@ def folder() -> Path:
 def keep_compiled() -> None:
     """Lets JAX keep what it compiles in `folder`, so that only the first run with images of one size compiles.
 
-    Nothing changes where the user has chosen a folder (`JAX_COMPILATION_CACHE_DIR`), or where none can be made. A size
-    takes some 150 KB; the folder may be removed at any time. `JAX_ENABLE_COMPILATION_CACHE=0` keeps nothing.
+    Nothing changes where the user has chosen a folder (`JAX_COMPILATION_CACHE_DIR`), or where none can be made. What
+    cannot be kept there is compiled again, without a word. A size takes some 150 KB; the folder may be removed at any
+    time. `JAX_ENABLE_COMPILATION_CACHE=0` keeps nothing.
 
     Example:
       >>> keep_compiled()
@@ -45,3 +47,5 @@ def keep_compiled() -> None:
             compiled = folder() / "compiled"
             compiled.mkdir(parents=True, exist_ok=True)
             jax.config.update("jax_compilation_cache_dir", os.fspath(compiled))
+            # Where an entry cannot be kept, as on a full disk, it is compiled again: no result depends on it.
+            warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")

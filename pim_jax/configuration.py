@@ -75,7 +75,7 @@ def to_json(config: Any) -> dict:
 def from_json(kind: type, values: dict) -> Any:
     """Returns the configuration of type `kind` that `to_json` wrote, now or earlier.
 
-    A field that is missing has its default. So a new field's default must be what was done before there was the field.
+    A field that is missing has its default. So a new field must have what was done before it as its default.
 
     Raises:
       ValueError: a field is unknown.

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import sys
 from typing import TextIO
 
 _UNDECODED = re.compile("[\udc80-\udcff]+")  # how Python holds the bytes of a file name that its locale cannot decode
@@ -71,6 +72,19 @@ class Printer:
             self.closed = True
             self.problem = None if isinstance(error, BrokenPipeError) else error
             mute(self._stream)
+
+
+def open_streams() -> None:
+    """Opens the null device for each standard stream that the process was started without, as by `2>&-` in a shell.
+
+    Libraries and the processes that this one starts expect all three; and the next file to be opened would be taken for
+    the one that is missing.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # noqa: SIM115  it takes the lowest number that is free, and stays open
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def mute(stream: TextIO) -> None:

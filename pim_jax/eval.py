@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
       the exit status.
     """
+    console.open_streams()
     parser = _parser()
     args = parser.parse_args(argv)
     errors = console.Printer(sys.stderr)
@@ -138,6 +139,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="K",
         help="shift the references by K pixels to the right: 0 1 2 gives the results of 0 and the changes from there",
     )
+    group.add_argument(
+        "--higher-is",
+        choices=("better", "worse"),
+        help="for a CSV file of your own: whether a higher score means closer to the reference, as in MOS, or farther, "
+        "as in most DMOS (default: better); the data sets know theirs",
+    )
     return parser
 
 
@@ -148,8 +155,10 @@ def _check_use(args: argparse.Namespace) -> None:
             raise ValueError("--benchmark goes with --data DIR, not with images to score, --maps or --batch")
         if not args.data:
             raise ValueError(f"--benchmark {args.benchmark} needs --data DIR, the folder of the data set")
-    elif args.data or args.metrics or args.shift:
-        raise ValueError("--data, --metrics and --shift go with --benchmark NAME")
+    elif args.data or args.metrics or args.shift or args.higher_is:
+        raise ValueError("--data, --metrics, --shift and --higher-is go with --benchmark NAME")
+    elif args.maps and files.is_stdout(args.maps):
+        raise ValueError("--maps takes a folder: maps are many files, which standard output cannot hold")
     elif not args.b:
         raise ValueError("give two images or two folders to score, or --benchmark NAME --data DIR")
 

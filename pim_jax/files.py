@@ -115,12 +115,12 @@ def output(text: str) -> Path:
 
 def is_stdout(path: Path) -> bool:
     """Whether a file to write is standard output."""
-    return os.fspath(path) in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+    return path.as_posix() in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def is_stream(path: Path) -> bool:
     """Whether what is there is written to and not replaced: a pipe, a FIFO, a device, what a process holds open."""
-    return bool(_HELD.fullmatch(os.fspath(path))) or (path.exists() and not path.is_file())
+    return bool(_HELD.fullmatch(path.as_posix())) or (path.exists() and not path.is_file())
 
 
 @contextmanager
@@ -245,24 +245,27 @@ def _identities(path: Path) -> set[Hashable]:
 
 
 def _check_place(option: str, path: Path) -> None:
-    if is_stdout(path):
-        return
+    try:
+        problem = None if is_stdout(path) else _problem(path)
+    except OSError as error:  # such as a name that is too long
+        problem = f"cannot be written: {error.strerror}"
+    if problem:
+        raise ValueError(f"{option} {path} {problem}")
+
+
+def _problem(path: Path) -> str | None:
+    """What keeps a file from being written, as far as it shows before."""
     if path.is_dir():
-        raise ValueError(f"{option} {path} is a folder; name a file")
+        return "is a folder; name a file"
     if path.is_socket():
-        raise ValueError(f"{option} {path} is a socket; name a file")
+        return "is a socket; name a file"
+    if target(path).is_symlink():
+        return "is a symbolic link that leads to itself"
     place = path if is_stream(path) else target(path).parent
     while not place.exists() and place != place.parent:
         place = place.parent
     if not is_stream(path) and not place.is_dir():
-        raise ValueError(f"{option} {path} cannot be made: {place} is a file and no folder")
+        return f"cannot be made: {place} is a file and no folder"
     if not os.access(place, os.W_OK):
-        raise ValueError(f"{option} {path} cannot be written: {place} is read-only, or somebody else's")
-    try:
-        if target(path).is_symlink():
-            raise ValueError(f"{option} {path} is a symbolic link that leads to itself")
-        os.stat(target(path))
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:  # such as a name that is too long
-        raise ValueError(f"{option} {path} cannot be written: {error.strerror}") from None
+        return f"cannot be written: {place} is read-only, or somebody else's"
+    return None

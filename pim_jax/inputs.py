@@ -156,14 +156,17 @@ def _check_values(name: str, image: jax.Array | np.ndarray) -> None:
 def _array(name: str, given: Any) -> jax.Array | np.ndarray:
     """What was given as an array of floats."""
     kind = type(given).__name__
-    if hasattr(given, "__jax_array__"):  # such as a parameter of Flax
-        given = given.__jax_array__()
     if not isinstance(given, jax.Array):
-        given = _of_numpy(name, given)
+        to_jax = getattr(given, "__jax_array__", None)  # a parameter of Flax has it
+        given = to_jax() if to_jax else _of_numpy(name, given)
+    if jnp.issubdtype(given.dtype, jnp.integer):
+        bits, most = (16, 65535) if given.dtype == np.uint16 else (8, 255)
+        array = name if kind in ("ndarray", "ArrayImpl") else f"np.asarray({name})"
+        raise TypeError(
+            f"{name} is {given.dtype}; images are float sRGB in [0, 1]: convert {bits}-bit ones with {array} / {most}"
+        )
     if not jnp.issubdtype(given.dtype, jnp.floating):
-        advice = {"uint16": f"16-bit ones with {name} / 65535"}.get(str(given.dtype), f"8-bit ones with {name} / 255")
-        also = "" if kind in ("ndarray", "ArrayImpl") else f", after {name} = np.asarray({name})"
-        raise TypeError(f"{name} is {given.dtype}; images are float sRGB in [0, 1]: convert {advice}{also}")
+        raise TypeError(f"{name} is {given.dtype}; images are float sRGB in [0, 1]")
     return given
 
 

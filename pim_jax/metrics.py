@@ -16,7 +16,7 @@ from pim_jax.spips import metric as spips
 
 NAMES = (*stored.bundled(), *baselines.NAMES)
 
-# Metrics with weights, by what their weights say they are of: what weights look like, and what makes a metric of them.
+# By the metric that weights say they are of: what such weights look like, and what makes a metric of them.
 FORMATS = {**metric.FORMAT, **spips.FORMAT}
 _FROM_WEIGHTS = {"pim": metric.from_weights, "spips": spips.from_weights}
 
@@ -68,7 +68,7 @@ def load(name_or_folder: str | Path) -> Metric:
     Raises:
       FileNotFoundError: there is no metric and no folder of that name; or a program that the metric needs is missing.
       ImportError: a library that the metric needs is not installed; the message names the extra.
-      OSError: a folder for files that are kept cannot be written, or the bucket cannot be reached.
+      OSError: the cache folder cannot be written, or the bucket cannot be reached.
       ValueError: the folder holds no weights, or damaged ones.
 
     Example:
@@ -80,9 +80,14 @@ def load(name_or_folder: str | Path) -> Metric:
     try:
         weights = stored.load(name_or_folder, FORMATS)
     except FileNotFoundError as error:
-        close = difflib.get_close_matches(str(name_or_folder).lower(), NAMES, n=1)
-        meant = f"did you mean {close[0]}? Or choose" if close else "choose"
+        meant = f"did you mean {close}? Or choose" if (close := _closest(str(name_or_folder).lower())) else "choose"
         raise FileNotFoundError(
             f"there is no metric and no folder {name_or_folder}: {meant} from {', '.join(NAMES)}, or name a folder"
         ) from error
     return _FROM_WEIGHTS[weights.about.get("metric", "pim")](weights)
+
+
+def _closest(name: str) -> str | None:
+    """The name of a metric that may have been meant."""
+    longer = [known for known in NAMES if name and known.startswith(name)]
+    return next(iter(longer or difflib.get_close_matches(name, NAMES, n=1, cutoff=0.8)), None)

@@ -1,13 +1,17 @@
-"""Videos to a training set of frame pairs: `python -m pim_jax.prepare VIDEO_OR_FOLDER... --out DIR`."""
+"""Turns videos into a training set of frame pairs: `python -m pim_jax.prepare VIDEO_OR_FOLDER... --out DIR`.
+
+By their time stamps, the frames of a pair are 1/45 to 1/20 s apart. Other pairs are dropped and counted. Of
+interlaced video only the top field is read. HDR video is refused.
+"""
 
 import argparse
 import errno
 import os
 import sys
 from pathlib import Path
-from typing import TextIO
 
 from pim_jax import extras
+from pim_jax.console import Printer, mute, one_line
 
 with extras.command("train"):
     from tqdm import tqdm
@@ -28,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
       The exit status: 0 if at least one pair was written, 1 if not or if interrupted, 2 for bad arguments.
     """
     args = _parser().parse_args(argv)
+    out, say = Printer(sys.stdout), Printer(sys.stderr)
     try:
         with _Bar() as bar:
             report = prepare(
@@ -39,15 +44,15 @@ def main(argv: list[str] | None = None) -> int:
                 progress=bar.show,
             )
     except BadArguments as error:
-        _say(f"error: {error}", sys.stderr)
+        say(one_line(f"error: {error}"))
         return 2
     except KeyboardInterrupt:
-        _say(f"Interrupted.{_how_to_go_on(args.out)}", sys.stderr)
+        say(one_line(f"Interrupted.{_how_to_go_on(args.out)}"))
         return 1
     except OSError as error:
-        _say(f"error: {_reason(error)}.{_how_to_go_on(args.out)}", sys.stderr)
+        say(one_line(f"error: {_reason(error)}.{_how_to_go_on(args.out)}"))
         return 1
-    _print_report(args.out, report)
+    _print_report(args.out, report, out, say)
     return 0 if report.pairs else 1
 
 
@@ -104,43 +109,28 @@ class _Bar:
                 self._bar = tqdm(total=total, initial=done, unit="source", file=sys.stderr, desc="prepare")
             self._bar.update(done - self._bar.n)
         except BrokenPipeError:
-            _silence(sys.stderr)
+            mute(sys.stderr)
 
 
-def _print_report(out: Path, report: Report) -> None:
-    _list([f"skipped {source}: {reason}" for source, reason in report.skipped])
-    _list([f"{source}: {note}" for source, note in report.notes])
+def _print_report(folder: Path, report: Report, out: Printer, say: Printer) -> None:
+    _list(say, [f"skipped {source}: {reason}" for source, reason in report.skipped])
+    _list(say, [f"{source}: {note}" for source, note in report.notes])
     if report.dropped_shots:
         counts = [f"{count} {reason}" for reason, count in report.dropped_shots.items()]
-        _say(f"dropped shots: {', '.join(counts)}", sys.stderr)
+        say(f"dropped shots: {', '.join(counts)}")
     if report.dropped_pairs:
-        _say(f"dropped pairs: {report.dropped_pairs} {APART}", sys.stderr)
+        say(f"dropped pairs: {report.dropped_pairs} {APART}")
     if report.pairs:
-        _say(f"{out}: {report.pairs} pairs from {report.shots} shots of {report.sources} sources.", sys.stdout)
+        out(one_line(f"{folder}: {report.pairs} pairs from {report.shots} shots of {report.sources} sources."))
     else:
-        _say(f"error: none of the {report.sources} sources gave a usable shot: nothing was written.", sys.stderr)
+        say(f"error: none of the {report.sources} sources gave a usable shot: nothing was written.")
 
 
-def _list(lines: list[str]) -> None:
+def _list(say: Printer, lines: list[str]) -> None:
     for line in lines[:_SHOWN]:
-        _say(line, sys.stderr)
+        say(one_line(line))
     if len(lines) > _SHOWN:
-        _say(f"... and {len(lines) - _SHOWN} more", sys.stderr)
-
-
-def _say(line: str, stream: TextIO) -> None:
-    """Prints a line in which what the stream or a terminal cannot show, as some names of files, is escaped."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    encoding = stream.encoding or "utf-8"
-    try:
-        print(shown.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
-    except BrokenPipeError:
-        _silence(stream)
-
-
-def _silence(stream: TextIO) -> None:
-    """Who read the stream, such as `head`, has seen enough: that is no reason to stop the work."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        say(f"... and {len(lines) - _SHOWN} more")
 
 
 def _reason(error: OSError) -> str:

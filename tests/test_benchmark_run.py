@@ -1,15 +1,18 @@
 """`eval.py --benchmark`: one command from a folder of rated images to a table, a CSV file and a report."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import fill, small_disk
 from PIL import Image
 from scipy.stats import spearmanr
 
 import pim_jax
 from pim_jax import eval as command
+from pim_jax.evaluation import pictures
 
 PHOTOGRAPHS = Path(pim_jax.__file__).parent / "assets" / "images" / "reference"
 
@@ -63,6 +66,47 @@ def test_prints_the_agreement_of_every_metric(capsys, rated, tmp_path):
     assert "PSNR" in report and "scores.csv" in report and report.count("<img") > 10
 
 
+def test_scores_where_lower_is_closer_are_read_so_or_doubted(capsys, rated, tmp_path):
+    table = rated / "dmos.csv"
+    with open(rated / "scores.csv", newline="") as file:
+        rows = [[*row[:2], *(10 - float(score) for score in row[2:3])] for row in list(csv.reader(file))[1:]]
+    with open(table, "w", newline="") as file:
+        csv.writer(file).writerows([["reference", "distorted", "score"], *rows])
+    line = ("--benchmark", "iqa", "--data", table, "--metrics", "psnr,ssim", "--report", tmp_path / "report.html")
+    status, out, err = run(capsys, *line)
+    assert status == 0
+    assert "| PSNR | -" in out
+    warning = "2 of 2 metrics contradict people (SROCC below 0): if a lower score means closer to the reference, give"
+    assert f"warning: {warning} --higher-is worse" in err
+    assert warning in (tmp_path / "report.html").read_text()
+    status, out, err = run(capsys, *line, "--higher-is", "worse")
+    assert status == 0
+    assert re.search(r"\| PSNR \| (0\.9|1\.0)", out)
+    assert "warning" not in err
+    assert warning not in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--benchmark", "raid", "--data", "."), "--higher-is is for iqa, not for raid"),
+        (("a.png", "b.png"), "--higher-is go with --benchmark NAME"),
+    ],
+)
+def test_a_direction_is_for_a_table_of_ones_own(capsys, arguments, said):
+    status, _, err = run(capsys, *arguments, "--higher-is", "worse")
+    assert (status, said in err) == (2, True)
+
+
+def test_a_spoilt_table_is_one_line_and_nothing_is_scored(capsys, rated):
+    table = rated / "scores.csv"
+    table.write_text(table.read_text().replace(",noise", ',"noise', 1))
+    status, out, err = run(capsys, "--benchmark", "iqa", "--data", table, "--metrics", "psnr")
+    assert (status, out) == (2, "")
+    assert f"error: {table}, row 2: a double quote is open" in err
+    assert len(err.splitlines()) == 1
+
+
 def names(rated):
     with open(rated / "scores.csv", newline="") as file:
         return [row["distorted"] for row in csv.DictReader(file)]
@@ -90,6 +134,61 @@ def test_a_second_run_only_reads_what_was_kept(capsys, rated, monkeypatch):
 
     monkeypatch.setattr("pim_jax.evaluation.pictures.read", refuse)
     assert run(capsys, *arguments)[:2] == first[:2]
+
+
+def test_a_run_that_is_interrupted_keeps_its_rows_and_goes_on(capsys, rated, tmp_path, monkeypatch):
+    monkeypatch.setattr("pim_jax.evaluation.measure.PIXELS_AT_ONCE", 2 * 64 * 64)  # two pairs at once
+    arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr,ssim")
+    arguments += ("--csv", tmp_path / "pairs.csv")
+    read, seen = pictures.read, []
+
+    def stopping(picture):
+        seen.append(picture)
+        if len(seen) == 6:  # of 12 pictures
+            raise KeyboardInterrupt
+        return read(picture)
+
+    monkeypatch.setattr(pictures, "read", stopping)
+    status, _, said = run(capsys, *arguments)
+    assert status == 130 and f"the rows so far are in {tmp_path / 'pairs.csv.partial'}" in said
+    assert not (tmp_path / "pairs.csv").exists()
+    kept = rows(tmp_path / "pairs.csv.partial")
+    assert 2 <= len(kept) < 10 and all(float(row["PSNR"]) and float(row["SSIM"]) for row in kept)
+    assert run(capsys, *arguments)[0] == 0
+    whole = rows(tmp_path / "pairs.csv")
+    assert len(whole) == 10 and whole[: len(kept)] == kept
+    assert not {row["distorted"] for row in kept} & {str(picture) for picture in seen[6:]}
+    assert not (tmp_path / "pairs.csv.partial").exists()
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_standard_output_has_an_output_of_that_name_alone(capsys, rated):
+    status, out, said = run(
+        capsys, "--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr", "--csv", "-"
+    )
+    assert status == 0 and [row["distorted"] for row in csv.DictReader(out.splitlines())] == [
+        str(rated / name) for name in names(rated)
+    ]
+    assert "| PSNR | " in said
+
+
+def test_an_output_that_cannot_be_written_costs_only_itself(capsys, rated, tmp_path):
+    arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr")
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        fill(disk / "ballast", leave=0)
+        status, out, said = run(capsys, *arguments, "--csv", disk / "a.csv", "--report", tmp_path / "r.html")
+    assert status == 1 and "| PSNR | " in out and (tmp_path / "r.html").exists()
+    assert f"{disk / 'a.csv'} cannot be written: the disk is full" in said and "Traceback" not in said
+
+
+def test_a_store_that_cannot_be_used_costs_nothing_but_a_line(capsys, rated, tmp_path):
+    (tmp_path / "cache" / "pim_jax" / "distances.sqlite").mkdir(parents=True)
+    status, out, said = run(capsys, "--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr")
+    assert status == 0 and "| PSNR | " in out and said.count("distances are not kept") == 1
 
 
 def test_survives_an_unreadable_image_and_says_so(capsys, rated):

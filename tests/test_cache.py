@@ -6,6 +6,7 @@ import sys
 
 import jax
 import pytest
+from disks import fill, small_disk
 
 from pim_jax import cache
 
@@ -43,6 +44,13 @@ def test_a_second_run_finds_what_the_first_compiled(run, tmp_path):
 def test_without_a_place_nothing_is_kept_and_nothing_fails(run, tmp_path):
     (tmp_path / "file").write_text("no folder can be made in here")
     assert not run(tmp_path / "file")
+
+
+def test_a_full_disk_keeps_nothing_and_nothing_is_said(run, tmp_path):
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        (disk / "pim_jax" / "compiled").mkdir(parents=True)
+        fill(disk / "ballast", leave=0)
+        assert [run(disk), run(disk)] == [False, False]
 
 
 def test_a_folder_that_the_user_chose_stays():

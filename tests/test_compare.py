@@ -144,6 +144,18 @@ def test_a_partner_that_cannot_be_read_is_named_itself(folders):
     assert failed.error.startswith(f"{out / '2.jxl'} cannot be read")
 
 
+def test_folders_with_pictures_that_are_not_read_are_scored_with_exit_status_1(folders, capsys):
+    ref, out = folders
+    for folder in (ref, out):
+        (folder / "2.heic").write_bytes(b"\0\0\0\x18ftypheic")
+        (folder / "3.jxl").write_bytes(b"\xff\x0a")
+    status, printed, said = run(capsys, ref, out, "--ckpt", "psnr")
+    assert status == 1
+    assert len(scores(printed)) == 6  # five pairs and their mean
+    for name in ("2", "3"):
+        assert re.search(rf"\n  {name}: .*/{name}\.\w+ cannot be read", said)
+
+
 def test_a_picture_that_is_read_comes_before_one_of_its_name_that_is_not_and_both_are_told(folders):
     ref, out = folders
     for folder, name in ((ref, "a.heic"), (ref, "a.dng"), (out, "z.1.jxl")):

@@ -303,7 +303,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
 def test_a_program_among_the_frames_is_not_run(tmp_path):
     for number in range(2):
         (tmp_path / f"{number}.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 200 200\n(run) print\n")
-    with pytest.raises(Unreadable, match=r"^0\.png cannot be read as an image: cannot identify"):
+    with pytest.raises(Unreadable, match=r"^0\.png cannot be read as an image: it is a drawing, which is not read"):
         pixels(tmp_path)
 
 

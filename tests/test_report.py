@@ -53,6 +53,9 @@ class Fake:
     def figures(self, distances):
         return {caption: Figure() for caption in self.plots}
 
+    def doubts(self, scores):
+        return ["a doubt"]
+
     def disagreements(self, distances):
         self.asked.append(list(self.table)[int(distances[0])])
         return list(self.cases)

@@ -163,7 +163,7 @@ def test_bad_images_are_clear_errors(alex, x, error, message):
 
 
 def test_embeddings_of_two_sizes_are_an_error(alex):
-    with pytest.raises(ValueError, match="not of images of one size"):
+    with pytest.raises(ValueError, match="not of one metric and one size of images"):
         alex.between(alex.embed(images(0)), alex.embed(images(0, size=(40, 36))))
 
 

@@ -209,6 +209,15 @@ def test_a_fourth_sample_without_a_word_is_alpha_unless_it_was_never_filled(tmp_
     assert_read(tmp_path / "a.tif", fractions(pixels[..., :3], bits))
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_tag_before_extra_samples_says_that_colours_are_multiplied(tmp_path, bits):
+    """Matteing, of old renderers."""
+    pixels = samples(bits, 4)
+    write_tiff(tmp_path / "a.tif", pixels, bits, RGB, tags={338: [ASSOCIATED]})
+    write_tiff(tmp_path / "b.tif", pixels, bits, RGB, tags={32995: [1]})
+    np.testing.assert_array_equal(images.read(tmp_path / "a.tif"), images.read(tmp_path / "b.tif"))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("bits", [1, 4, 8, 12, 16])
 @pytest.mark.parametrize(("colours", "count"), [(WHITE_IS_0, 1), (BLACK_IS_0, 1), (RGB, 3)])
@@ -230,6 +239,25 @@ def test_orientation_is_applied_to_what_pillow_reads(tmp_path, orientation, mode
     assert np.abs(plain - np.asarray(image.convert("RGB"), int)).mean() < (1 if mode == "1" else 10)
     image.save(tmp_path / "a.tif", compression=compression, tiffinfo={274: orientation})
     assert_read(tmp_path / "a.tif", upright(plain, orientation) / 255)
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4"])
+@pytest.mark.parametrize("white", [WHITE_IS_0, BLACK_IS_0])
+@pytest.mark.parametrize("fill_order", [1, 2])
+@pytest.mark.parametrize("order", "<>")
+def test_fax_is_read_in_either_order_of_bits(tmp_path, compression, white, fill_order, order):
+    pixels = samples(1, 1)
+    Image.fromarray(pixels[..., 0] == 1).save(tmp_path / "a.tif", compression=compression)
+    with Image.open(tmp_path / "a.tif") as image:
+        tags = {tag: list(np.atleast_1d(image.tag_v2[tag])) for tag in (256, 257, 258, 259, 278, 279)}
+        colours, offsets = image.tag_v2[262], image.tag_v2[273]
+    content = (tmp_path / "a.tif").read_bytes()
+    strips = [content[offset : offset + length] for offset, length in zip(offsets, tags[279], strict=True)]
+    if fill_order == 2:
+        strips = [bytes(int(f"{byte:08b}"[::-1], 2) for byte in strip) for strip in strips]
+    tags |= {262: [white], 266: [fill_order], 273: np.cumsum([8, *map(len, strips)])[:-1].tolist()}
+    write_file(tmp_path / "a.tif", strips, [tags], order)
+    assert_read(tmp_path / "a.tif", fractions(pixels if white == colours else 1 - pixels, 1))
 
 
 def test_alpha_is_turned_with_the_colours(tmp_path):

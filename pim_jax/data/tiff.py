@@ -26,16 +26,17 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS, _FILL_ORDER = 256, 257, 258, 259
 _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_COUNTS = 273, 277, 278, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS = 322, 323, 324, 325
 _SUBFILE_TYPE, _ORIENTATION, _PLANES, _PREDICTOR, _COLOUR_MAP, _SUB_DIRECTORIES = 254, 274, 284, 317, 320, 330
-_INKS, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _ICC_PROFILE, _DNG_VERSION = 332, 338, 339, 34675, 50706
+_INKS, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _MATTEING, _ICC_PROFILE, _DNG_VERSION = 332, 338, 339, 32995, 34675, 50706
 
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6  # values of _COLOURS
 _CHANNELS = {_WHITE_IS_0: 1, _BLACK_IS_0: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
 _RAW_COLOURS = (32803, 34892)  # a sensor's mosaic, and its values before any colour is made of them
-_UNCOMPRESSED = 1
-_OF_BYTES = {_UNCOMPRESSED, 5, 8, 32773, 32946, 34925, 50000}  # LZW, deflate, PackBits, deflate, LZMA, Zstandard
+_UNCOMPRESSED, _PACKBITS = 1, 32773  # values of _COMPRESSION
+_OF_BYTES = {_UNCOMPRESSED, _PACKBITS, 5, 8, 32946, 34925, 50000}  # and LZW, deflate (twice), LZMA, Zstandard
 _FAX, _JPEG = {2, 3, 4}, 7
 _ASSOCIATED, _UNASSOCIATED = 1, (2, 999)  # kinds of alpha: colours are multiplied by it or not; 999 is Corel's
 _FORMATS = {2: "signed", 3: "floating-point", 4: "of no type", 5: "complex", 6: "complex"}
+_RAW = "it is a camera's raw file, which has no colours yet; develop it to 16-bit PNG or TIFF"
 _HEADER = 8  # bytes of a TIFF file before everything else
 _LONG = 4  # the type of a tag's values: 32-bit whole numbers
 _MOST_PICTURES = 1000  # in one file, counted to name their number
@@ -131,9 +132,6 @@ def directory(file: BinaryIO) -> ImageFileDirectory_v2 | None:
     return first
 
 
-_RAW = "it is a camera's raw file, which has no colours yet; develop it to 16-bit PNG or TIFF"
-
-
 def _empty(header: bytes) -> ImageFileDirectory_v2:
     """Tags in the file's byte order, none yet."""
     if 43 in header[2:4]:  # BigTIFF, which Pillow knows in one byte order only
@@ -207,21 +205,21 @@ def layout(tags: ImageFileDirectory_v2) -> Layout:
         raise ValueError(f"its kind of colours (PhotometricInterpretation {colours}) is not read; convert it to RGB")
     alpha, declared, premultiplied = _alpha(tags, colours, samples)
     found = Layout(
-        width,
-        height,
-        orientation if 1 <= orientation <= 8 else 1,
-        colours,
-        samples,
-        bits,
-        alpha,
-        declared,
-        premultiplied,
-        planes == 2,
-        compression,
-        predictor,
-        fill_order,
-        _TILE_OFFSETS in tags,
-        _block(tags, width, height),
+        width=width,
+        height=height,
+        orientation=orientation if 1 <= orientation <= 8 else 1,
+        colours=colours,
+        samples=samples,
+        bits=bits,
+        alpha=alpha,
+        alpha_is_declared=declared,
+        premultiplied=premultiplied,
+        planar=planes == 2,
+        compression=compression,
+        predictor=predictor,
+        fill_order=fill_order,
+        tiled=_TILE_OFFSETS in tags,
+        block=_block(tags, width, height),
     )
     if planes not in (1, 2) or not (_is_read_here(tags, found) or _is_read_by_pillow(found)):
         raise ValueError(
@@ -235,6 +233,8 @@ def layout(tags: ImageFileDirectory_v2) -> Layout:
 def _alpha(tags: ImageFileDirectory_v2, colours: int, samples: int) -> tuple[int | None, bool, bool]:
     """Which sample is alpha, whether the file says so, and whether colours are multiplied by it."""
     channels, extra = _CHANNELS[colours], _whole(tags, _EXTRA_SAMPLES)
+    if not extra and _one(tags, _MATTEING, 0):  # what ExtraSamples replaced
+        extra = (_ASSOCIATED,)
     declared = bool(extra)
     if not declared and colours == _RGB and samples == 4:  # as OpenCV and others write RGBA
         extra = _UNASSOCIATED[:1]
@@ -259,14 +259,15 @@ def _block(tags: ImageFileDirectory_v2, width: int, height: int) -> tuple[int, i
 
 
 def _is_read_here(tags: ImageFileDirectory_v2, found: Layout) -> bool:
-    bits, whole_bytes = found.bits, found.bits in (8, 16)
+    bits = found.bits
+    # Readers differ on whether a predictor counts where nothing, or PackBits, compresses.
+    predictable = bits in (8, 16) and found.compression not in (_UNCOMPRESSED, _PACKBITS)
     return (
         found.compression in _OF_BYTES
         and found.colours in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _CMYK)
         and (found.colours != _CMYK or _one(tags, _INKS, 1) == 1)
         and bits in ((1, 2, 4, 8) if found.colours == _PALETTE else (1, 2, 4, 8, 12, 16))
-        # Readers differ on whether a predictor counts where nothing, or PackBits, compresses.
-        and (found.predictor == 1 or (found.predictor == 2 and whole_bytes and found.compression not in (1, 32773)))
+        and (found.predictor == 1 or (found.predictor == 2 and predictable))
         and (found.fill_order == 1 or (found.fill_order == 2 and bits == 1))
     )
 
@@ -277,7 +278,11 @@ def _is_read_by_pillow(found: Layout) -> bool:
     if found.compression in _FAX:
         return found.bits == found.samples == 1 and found.colours in (_WHITE_IS_0, _BLACK_IS_0)
     kinds = [(_BLACK_IS_0, 1), (_RGB, 3), (_YCBCR, 3), (_CMYK, 4)]
-    return found.compression == _JPEG and found.bits == 8 and (found.colours, found.samples) in kinds
+    return (
+        found.compression == _JPEG
+        and (found.bits, found.fill_order) == (8, 1)
+        and (found.colours, found.samples) in kinds
+    )
 
 
 def read(file: BinaryIO) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:

@@ -30,7 +30,8 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
     """Runs a benchmark.
 
     Args:
-      args: `benchmark`, `data`, `metrics`, `ckpt`, `shift`, `allow_missing`, `csv` and `report` of the command line.
+      args: `benchmark`, `data`, `metrics`, `ckpt`, `shift`, `allow_missing`, `higher_is`, `csv` and `report` of the
+        command line.
       command: the command line, for the report.
       out: prints a result.
       say: prints a message to standard error.
@@ -42,7 +43,13 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
     Raises:
       OSError, ValueError: the arguments or the data are not as they should be, and nothing was measured.
     """
-    benchmark = datasets.read(args.benchmark, args.data, shifts=args.shift or (0,), allow_missing=args.allow_missing)
+    benchmark = datasets.read(
+        args.benchmark,
+        args.data,
+        shifts=args.shift or (0,),
+        allow_missing=args.allow_missing,
+        higher_is=args.higher_is,
+    )
     pictures = {picture.path for pair in benchmark.pairs for picture in pair}
     outputs.check(args.csv, args.report, [args.data, Path(args.ckpt), *pictures])
     loaded, skipped = _load(args.metrics or ["pim"], args.ckpt)
@@ -56,23 +63,17 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
             scores = {name: benchmark.scores(values) for name, values in distances.items()}
             out(markdown.tables(scores))
             out("\n".join(f"# {note}" for note in benchmark.notes))
+            for doubt in benchmark.doubts(scores):
+                say(f"warning: {doubt}")
             rows = _rows(benchmark, distances, range(len(benchmark.pairs)))
-            written = [attempt(lambda: table.finish(rows, header=[*COLUMNS, *distances]), say)]
+            written = [attempt(say, table.finish, rows, header=[*COLUMNS, *distances])]
             if args.report:
+                of_metrics = {name: repr(loaded[name]) for name in distances}
+                mapped = next((metric for metric in loaded.values() if isinstance(metric, MapMetric)), None)
+                about = {"metrics": of_metrics, "skipped": skipped, "unread": problems, "mapped": mapped}
                 written += [
                     attempt(
-                        lambda: report.of_benchmark(
-                            args.report,
-                            benchmark,
-                            distances,
-                            scores,
-                            metrics={name: repr(loaded[name]) for name in distances},
-                            skipped=skipped,
-                            unread=problems,
-                            command=command,
-                            mapped=next((m for m in loaded.values() if isinstance(m, MapMetric)), None),
-                        ),
-                        say,
+                        say, report.of_benchmark, args.report, benchmark, distances, scores, command=command, **about
                     )
                 ]
         except KeyboardInterrupt:

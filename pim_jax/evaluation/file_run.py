@@ -63,9 +63,9 @@ def run(
                 scored = _collect(results, failed, metric, table, maps, bar, _printing(out, bar, args))
             if scored and args.a.is_dir():
                 out(f"mean of {len(scored)}\t{np.mean([result.distance for result in scored]):.6g}")
-            written = [not scored or attempt(lambda: table.finish(_row(result, metric) for result in scored), say)]
+            written = [not scored or attempt(say, table.finish, [_row(result, metric) for result in scored])]
             if args.report:
-                written += [attempt(lambda: _report(args.report, [*scored, *failed], command, metric), say)]
+                written += [attempt(say, _report, args.report, [*scored, *failed], command, metric)]
             written += [maps.draw(scored)]
         except BrokenPipeError:
             return 141  # as a process that SIGPIPE ends

@@ -1,6 +1,7 @@
 """What a run of `eval.py` writes: checked before any work, and none of it lost, whatever ends the run."""
 
 import csv
+import io
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -47,10 +48,14 @@ def check(csv: Path | None, report: Path | None, inputs: Iterable[Path], *, maps
     files.check_outputs(outputs, inputs)
 
 
-def attempt(write: Callable[[], None], say: Callable[[str], None]) -> bool:
-    """Writes an output; whether it could be written. If not, says why, and the others still can be."""
+def attempt(say: Callable[[str], None], write: Callable, *args, **options) -> bool:
+    """Writes an output by `write(*args, **options)`. One that cannot be written costs only itself: it is said why.
+
+    Returns:
+      whether it was written.
+    """
     try:
-        write()
+        write(*args, **options)
     except OSError as error:
         say(f"error: {error}")
         return False
@@ -82,8 +87,7 @@ class CsvOutput:
     """
 
     def __init__(self, path: Path | None, header: Sequence[str], say: Callable[[str], None]):
-        self._header = header
-        self._path, self._say = path, say
+        self._path, self._header, self._say = path, header, say
         self._grows = path is not None and not files.is_stream(path)
         self._file = None
 
@@ -106,8 +110,8 @@ class CsvOutput:
         try:
             if not self._file:
                 self._file = _begin(partial(self._path))
-                _write(self._file, [self._header])
-            _write(self._file, rows)
+                _append(self._file, [self._header])
+            _append(self._file, rows)
         except OSError as error:
             self._grows = False
             self._say(f"{files.unwritten(partial(self._path), error)}; the run goes on")
@@ -124,20 +128,32 @@ class CsvOutput:
         """
         if self._path is None:
             return
-        with files.replacing(self._path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            _write(file, [header or self._header, *rows])
+        with files.replacing(self._path) as temporary:
+            temporary.write_bytes(_encoded([header or self._header, *rows]))
         if self._file:
             self._file.close()
             self._file = None
             partial(self._path).unlink(missing_ok=True)
 
 
-def _begin(path: Path):
+def _begin(path: Path) -> io.FileIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)  # an earlier run's
-    return open(path, "a", newline="", encoding="utf-8")
+    return open(path, "ab", buffering=0)  # no buffer: what is written is on the disk, or raises an error here
 
 
-def _write(file, rows: Iterable[Sequence[Any]]) -> None:
-    csv.writer(file).writerows([printable(str(cell)) for cell in row] for row in rows)
-    file.flush()
+def _append(file: io.FileIO, rows: Iterable[Sequence[Any]]) -> None:
+    """Adds whole rows: none is cut off where the disk is full."""
+    content, start = memoryview(_encoded(rows)), file.tell()
+    try:
+        while content:
+            content = content[file.write(content) :]
+    except OSError:
+        file.truncate(start)
+        raise
+
+
+def _encoded(rows: Iterable[Sequence[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([printable(str(cell)) for cell in row] for row in rows)
+    return text.getvalue().encode()

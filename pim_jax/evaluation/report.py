@@ -80,7 +80,8 @@ def of_benchmark(
         for indices, text in benchmark.disagreements(distances[judged])[:WORST]
     ]
     sections = {
-        "Scores": _scores(scores, benchmark.higher_is_better) + page.bullets(benchmark.notes),
+        "Scores": _scores(scores, benchmark.higher_is_better)
+        + page.bullets([*benchmark.doubts(scores), *benchmark.notes]),
         "Plots": "".join(page.plot(figure, caption) for caption, figure in benchmark.figures(distances).items()),
         f"Worst disagreements of {judged} with people": _cases(cases, mapped if with_map else None, {}),
         "Metrics left out": page.definitions(skipped),

@@ -3,8 +3,9 @@
 An objective is added here: a function as `Objective.loss` describes it, and a line in `OBJECTIVES`.
 
 Everything multi-scale is a list over bands. Features of x and y are [B, h, w, C]. The encoders flatten the positions of
-a band that enter the loss: means of p(z|x,y) and samples z are [B, P, D], mixtures q(z|x) have [B, P, K, D]. The batch B is the
-global batch: under `jit` with a sharded batch axis the B x B terms span all devices. All information is in nats.
+a band that enter the loss: means of p(z|x,y) and samples z are [B, P, D], mixtures q(z|x) have [B, P, K, D]. The batch
+B is the global batch: under `jit` with a sharded batch axis the B x B terms span all devices. All information is in
+nats.
 
 A multi-scale log-probability is the mean over the positions of a band, then the mean over bands. So `I`, `Rx` and `Ry`
 are those of an average position.

@@ -19,20 +19,23 @@ class _Reader(NamedTuple):
     function: str = "read"
     shifts: bool = False
     allow_missing: bool = False
+    higher_is: bool = False
 
 
 _READERS = {
     "bapps-2afc": _Reader("bapps", "read_2afc", shifts=True),
     "bapps-jnd": _Reader("bapps", "read_jnd", shifts=True),
     "clic": _Reader("clic", allow_missing=True),
-    "iqa": _Reader("iqa", shifts=True, allow_missing=True),
+    "iqa": _Reader("iqa", shifts=True, allow_missing=True, higher_is=True),
     "raid": _Reader("raid", shifts=True, allow_missing=True),
     "imagenet-c": _Reader("imagenet_c"),
 }
 NAMES = tuple(_READERS)
 
 
-def read(name: str, data: Path, *, shifts: Sequence[int] = (0,), allow_missing: bool = False) -> "Benchmark":
+def read(
+    name: str, data: Path, *, shifts: Sequence[int] = (0,), allow_missing: bool = False, higher_is: str | None = None
+) -> "Benchmark":
     """Reads a data set as its authors distribute it.
 
     Args:
@@ -40,6 +43,8 @@ def read(name: str, data: Path, *, shifts: Sequence[int] = (0,), allow_missing: 
       data: its folder; for "iqa" also a CSV file.
       shifts: by how many pixels to shift the references (Table 3); 0 is always measured, to compare the others with.
       allow_missing: whether to leave out what has no image, instead of refusing.
+      higher_is: for a CSV file of "iqa", whether a higher score means that the image is "better" (the default) or
+        "worse".
 
     Raises:
       FileNotFoundError, ValueError: the folder is not as expected; or there is no such benchmark, or it has no such
@@ -50,16 +55,14 @@ def read(name: str, data: Path, *, shifts: Sequence[int] = (0,), allow_missing: 
     if not data.exists():
         raise FileNotFoundError(f"--data {data} does not exist")
     reader, options = _READERS[name], {}
-    if reader.shifts:
+    if tuple(shifts) != (0,):
         options["shifts"] = shifts
-    elif tuple(shifts) != (0,):
-        raise ValueError(f"--shift is for {_with('shifts')}, not for {name}")
-    if reader.allow_missing:
+    if allow_missing:
         options["allow_missing"] = allow_missing
-    elif allow_missing:
-        raise ValueError(f"--allow-missing is for {_with('allow_missing')}, not for {name}")
+    if higher_is:
+        options["higher_is"] = higher_is
+    for option, flag in (("shifts", "--shift"), ("allow_missing", "--allow-missing"), ("higher_is", "--higher-is")):
+        if option in options and not getattr(reader, option):
+            having = ", ".join(name for name, other in _READERS.items() if getattr(other, option))
+            raise ValueError(f"{flag} is for {having}, not for {name}")
     return getattr(importlib.import_module(f"{__name__}.{reader.module}"), reader.function)(data, **options)
-
-
-def _with(option: str) -> str:
-    return ", ".join(name for name, reader in _READERS.items() if getattr(reader, option))
