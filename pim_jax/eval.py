@@ -48,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         errors(f"{parser.prog}: {message}")
 
     try:
-        status = _run(args, shlex.join([parser.prog, *(sys.argv[1:] if argv is None else argv)]), out, say)
+        command = f"{parser.prog} {shlex.join(sys.argv[1:] if argv is None else argv)}"
+        status = _run(args, command, out, say)
     except KeyboardInterrupt:
         say("interrupted")
         return 130
@@ -83,9 +84,10 @@ def _run(args: argparse.Namespace, command: str, out: console.Printer, say: Call
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        prog=console.command(),
         description="Scores how different images look to a person with PIM, the Perceptual Information Metric "
         "(lower is closer). A and B are two images, or two folders whose images are paired by name, whatever their "
-        "extension, subfolders included. With --benchmark: how well PIM and other metrics agree with people."
+        "extension, subfolders included. With --benchmark: how well PIM and other metrics agree with people.",
     )
     parser.add_argument("a", metavar="A", type=Path, nargs="?", help="the reference image, or a folder of them")
     parser.add_argument("b", metavar="B", type=Path, nargs="?", help="the image to score, or a folder of them")
