@@ -6,9 +6,10 @@
 
 Of two images or folders, standard output holds the weights' name and digest, one line per pair, and for folders the
 mean; all else goes to standard error. Where an output is "-", standard output holds that alone, and these lines go to
-standard error too. Exit status: 0; 1 if a pair could not be scored or an output not be written (the others still are);
-2 if the arguments are wrong; 130 if interrupted; 141 if the reader of standard output left, and nothing else was asked
-for.
+standard error too.
+
+Exit status: 0; 1 if a pair could not be scored or an output could not be written (the others still are); 2 if the
+arguments are wrong; 130 if interrupted; 141 if the reader of standard output left, and no other output was asked for.
 """
 
 import argparse
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="F",
         help='also write a report with pictures to this HTML file, "-" for standard output',
     )
-    parser.add_argument("--allow-missing", action="store_true", help="leave out images that are not there")
+    parser.add_argument("--allow-missing", action="store_true", help="leave out images whose partner is not there")
     parser.add_argument(
         "--maps",
         type=files.output,
@@ -127,12 +128,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     group = parser.add_argument_group("benchmarks")
     group.add_argument("--benchmark", choices=datasets.NAMES, help="the data set, as its authors distribute it")
-    group.add_argument("--data", type=Path, metavar="DIR", help="where it is; nothing is downloaded")
+    group.add_argument(
+        "--data", type=Path, metavar="DIR", help="its folder, or for iqa a CSV file; nothing is downloaded"
+    )
     group.add_argument(
         "--metrics",
         type=_names,
         metavar="LIST",
-        help="what to compare, separated by commas: pim for --ckpt, or what --ckpt takes (default: pim)",
+        help='the metrics to compare, separated by commas: each is what --ckpt takes, or "pim", which stands for the '
+        "one that --ckpt names (default: pim)",
     )
     group.add_argument(
         "--shift",

@@ -59,9 +59,9 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=command(),
-        description="Turns videos into a training set of frame pairs that are 1/30 s apart by their time stamps: pairs "
-        f"{APART} are dropped and counted. Of interlaced video one field is read; HDR is refused. Run it again to go "
-        "on after an interruption.",
+        description="Turns videos into a training set of pairs of consecutive frames. By their time stamps these are "
+        f"about 1/30 s apart: pairs {APART} are dropped and counted. Of interlaced video one field is read; HDR is "
+        "refused. Run it again to go on after an interruption.",
     )
     parser.add_argument(
         "inputs", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER",
