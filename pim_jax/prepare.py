@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a video, a folder of numbered frames (read as 30 frames/s), or a folder that contains such, at any depth "
         "and through symbolic links; hidden and system files are passed over",
     )  # fmt: skip
-    parser.add_argument("--out", required=True, type=_on_disk, metavar="DIR", help="where to write; must not exist")
+    parser.add_argument(
+        "--out", required=True, type=_on_disk, metavar="DIR", help="where to write; it must not exist yet"
+    )
     parser.add_argument("--shot-seconds", type=float, default=1.0, help="length of a shot (default: %(default)s)")
     parser.add_argument(
         "--heights", type=int, nargs=2, default=(128, 160), metavar=("LOW", "HIGH"),

@@ -3,10 +3,11 @@
     python -m pim_jax.release RUN pim_jax/weights/NAME [--whiten DATA]
 
 RUN is the working directory of a run, whose newest checkpoint is taken, or a checkpoint. The result is a folder called
-NAME. It holds the parameters, what they were trained with, and their digest in `SHA256`. For weights in the
-package `metric.load` checks the digest. You write a model card beside them.
+NAME. It holds the parameters, what they were trained with, and their digest in `SHA256`. For weights in the package
+`metric.load` checks the digest. You write a model card beside them.
 
-With `--whiten`, 1 becomes the distance of an average pair of consecutive frames, see `pim_jax.training.whiten`.
+With `--whiten`, 1 becomes the distance of an average pair of consecutive frames with noise. `pim_jax.training.whiten`
+tells how.
 """
 
 import argparse
@@ -46,7 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         "--whiten",
         metavar="DATA",
         type=Path,
-        help="a training set: make 1 the distance of its consecutive frames, in every band and direction",
+        help="a training set: scale the weights so that 1 is the distance of an average pair of its consecutive "
+        "frames, to which noise is added",
     )
     args = parser.parse_args(argv)
     out, errors = console.Printer(sys.stdout), console.Printer(sys.stderr)
