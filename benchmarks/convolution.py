@@ -1,9 +1,10 @@
-"""Minimal filtering against XLA's convolution on CPU, at the sizes of training and of scoring a photograph.
+"""Compares minimal filtering with XLA's convolution on CPU, at the sizes of training and of scoring a photograph.
 
     python benchmarks/convolution.py
 
-Prints floating-point operations of the direct form, the rate of a large matrix product (the ceiling), and for each way
-and both directions the time, the rate in direct operations, the time to compile, and the ratio of the two.
+It prints the floating-point operations of the direct form, and the rate of a large matrix product, which is the
+ceiling. For each way, forward and with gradients, it prints the time, the rate in direct operations and the time to
+compile. Then comes the ratio of the two ways.
 """
 
 import time
@@ -45,7 +46,7 @@ def gradients(convolve):
 
 
 def measure(function, *args):
-    """(median seconds a call, seconds to compile)."""
+    """Returns (median seconds of a call, seconds to compile)."""
     start = time.perf_counter()
     compiled = jax.jit(function).lower(*args).compile()
     compiling = time.perf_counter() - start

@@ -1,13 +1,14 @@
-"""PIM-1 on CPU: the official TensorFlow implementation against ours, on the same images and the same weights.
+"""Compares PIM-1 on CPU with the official TensorFlow implementation, on the same images and with the same weights.
 
     python benchmarks/official.py --python TF_PYTHON --code DIR --weights DIR [--size 512x768] [--repeats 5]
 
-TF_PYTHON is an interpreter with tensorflow-cpu, tensorflow-probability and tf-keras; --code a checkout of
-google-research/perceptual-quality; --weights a folder with the official checkpoint in `pim-1`. TensorFlow runs in a
-process of its own, which lives as long as the script, so that each implementation is timed warm and without the other.
+TF_PYTHON is an interpreter with tensorflow-cpu, tensorflow-probability and tf-keras. --code is a checkout of
+google-research/perceptual-quality. --weights is a folder with the official checkpoint in `pim-1`. TensorFlow runs in a
+process of its own, which lives as long as the script. So each implementation is timed warm and without the other.
 
-Prints the operations of the direct form, the rate of a large matrix product and the least time that follows from both,
-then time and rate of the official code, eager and under `tf.function`, and of ours, the distances, and peak memory.
+It prints the operations of the direct form, the rate of a large matrix product, and the least time that follows from
+both. Then it prints time and rate of the official code, eager and under `tf.function`, and of ours. The distances and
+peak memory follow.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from pim_jax import convert, metric
 from pim_jax.model import filters, pim
 from pim_jax.model.pim import ModelConfig
 
-# Reads "eager" or "function" from standard input, answers "seconds distance".
+# It reads "eager" or "function" from standard input, and answers "seconds distance".
 OFFICIAL = """
 import sys
 import time
@@ -55,7 +56,7 @@ for way in sys.stdin:
 """
 EAGER, FUNCTION, OURS, PRODUCT = "official, eager", "official, tf.function", "ours", "matrix product"
 SQUARE = 2048
-PRODUCTS = 10  # at a time: on a busy machine, one alone is over too soon to get its share of the cores
+PRODUCTS = 10  # at a time: on a busy machine, a single one is over before it gets its share of the cores
 
 
 class Official:
@@ -82,8 +83,8 @@ class Official:
         self.version = self._answer()
 
     def time(self, way: str) -> tuple[float, float]:
-        """(seconds, distance) of one call."""
-        with contextlib.suppress(BrokenPipeError):  # then there is no answer either, which says why
+        """Returns (seconds, distance) of one call."""
+        with contextlib.suppress(BrokenPipeError):  # there is no answer then, and `_answer` says why
             print(way, file=self.process.stdin, flush=True)
         seconds, distance = map(float, self._answer().split())
         return seconds, distance
@@ -151,7 +152,7 @@ def report(config: ModelConfig, size: tuple[int, int], seconds: dict, distances:
 
 
 def networks(config: ModelConfig, size: tuple[int, int]) -> tuple[int, int]:
-    """Operations for a pair of images in direct form: (5x5 layers, encoders). Every weight acts once at each sample."""
+    """Operations for a pair of images in direct form, (5x5 layers, encoders). Every weight acts once at each sample."""
     shapes = pim.shapes(config)
     image = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
     bands = jax.eval_shape(lambda image: pim.bands(config, image), image)
@@ -167,7 +168,7 @@ def networks(config: ModelConfig, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def pyramid(config: ModelConfig, size: tuple[int, int]) -> int:
-    """Operations of the steerable pyramid for a pair of images, every filter as a sum over its taps."""
+    """Operations of the steerable pyramid for a pair of images. Every filter is a sum over its taps."""
     taps = filters.steerable(config.orientations)
     samples = 2 * 3 * np.prod(size)
     operations = 2 * samples * (taps.lowpass0.size + taps.highpass0.size)
@@ -193,18 +194,18 @@ def timed(function: Callable, *args) -> Callable[[], tuple[float, jax.Array]]:
 
 
 def medians(calls: dict[str, Callable], repeats: int) -> tuple[dict, dict]:
-    """(median seconds, last value) of each call. They take turns, since other load on the machine comes and goes."""
+    """(median seconds, last value) of each call. They take turns, because other load on the machine comes and goes."""
     seconds, values = {name: [] for name in calls}, {}
     for _ in range(1 + repeats):
         for name, call in calls.items():
             spent, values[name] = call()
             seconds[name].append(spent)
-    # the first of each compiles
+    # The first call of each compiles.
     return {name: float(np.median(spent[1:])) for name, spent in seconds.items()}, values
 
 
 def peak_memory(process: int) -> str:
-    """Of the running program alone, which is why it is not taken from getrusage: that starts at the parent's."""
+    """The peak memory of the running program. getrusage would not do: its peak starts at that of the parent process."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except FileNotFoundError:

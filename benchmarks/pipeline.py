@@ -1,11 +1,14 @@
-"""The input pipeline: frame pairs per second from a training set, against what a training step eats.
+"""Measures the input pipeline: frame pairs a second from a training set, against what a training step takes.
 
     python benchmarks/pipeline.py --data DIR [--seconds 10] [--step-rate PAIRS_PER_SECOND]
 
-DIR is what `python -m pim_jax.prepare` wrote. Prints where the time of a pair goes in a single thread; pairs per second
-of `pim_jax.data.pairs` and of a plain loop over random records with the same crop, for three batch sizes; and the
-share of its time that a step would wait for data, for `configs/pim1.py` on this CPU and for a step of a given rate. A
-set that fits into memory is read from there once it was read before, so what a disk gives shows in a first run only.
+DIR is what `python -m pim_jax.prepare` wrote. The script prints three things:
+* where the time of a pair goes in a single thread
+* pairs a second of `pim_jax.data.pairs`, and of a plain loop over random records with the same crop, for three sizes of
+  batch
+* the share of its time that a step would wait for data: one of `configs/pim1.py` on this CPU, and one of a given rate
+
+A training set that fits into memory is read from there once it was read before. So only a first run shows the disk.
 """
 
 import argparse
@@ -26,7 +29,7 @@ BATCHES = (50, 512, 4096)
 CROP = 64
 STEP_BATCH = 32
 THREADS = 4
-SAMPLE = 128  # records at a time, of which each kind of work is timed
+SAMPLE = 128  # records of which each kind of work is timed at once
 
 
 def main():
@@ -48,7 +51,7 @@ def main():
 
 
 def single_thread(dataset: Sequence[bytes], repeats: int):
-    """Prints the time of each kind of work on a pair. Every round takes other records, also when run again."""
+    """Prints the time of each kind of work on a pair. Every round takes other records, and so does another run."""
     rng = np.random.default_rng()
     chosen, read, decoded, windows = [], [], [], []
 
@@ -85,14 +88,14 @@ def single_thread(dataset: Sequence[bytes], repeats: int):
 
 
 def copy_rate(repeats: int) -> float:
-    """Bytes a second."""
+    """The bytes that are copied in a second."""
     source = np.ones(2**27, np.uint8)
     target = source.copy()
     return source.size / medians({"": lambda: np.copyto(target, source)}, repeats)[""]
 
 
 def cpu_step_rate(repeats: int) -> float:
-    """Pairs a second."""
+    """The pairs that a step on this CPU takes in a second."""
     simulate(1)
     config, mesh = configure(STEP_BATCH), step.mesh()
     do_step = stepper(config, mesh, compile_step(config, mesh))
@@ -100,14 +103,14 @@ def cpu_step_rate(repeats: int) -> float:
 
 
 def compare(data: Path, dataset: Sequence[bytes], batch: int, seconds: float, repeats: int) -> tuple[float, float]:
-    """Median pairs a second of (`pairs.pairs`, the plain loop), which take turns of at least so many seconds."""
+    """Returns median pairs a second of (`pairs.pairs`, the plain loop). They take turns of at least so many seconds."""
     ours, plain = [], []
     for turn in range(repeats):
         with contextlib.closing(pairs.pairs(data, batch=batch, crop=CROP, seed=turn, threads=THREADS)) as batches:
-            # The threads finish batches about together, so whole rounds are counted, after a first one.
+            # The threads finish their batches at about the same time, so whole rounds are counted, after a first one.
             ours.append(rate(batches, batch, seconds, warm=THREADS, multiple=THREADS))
         while any(thread.name.startswith("grain-prefetch") for thread in threading.enumerate()):
-            time.sleep(0.01)  # they finish the batch that they are at
+            time.sleep(0.01)  # they finish the batch that they have begun
         plain.append(rate(plain_loop(dataset, batch, turn), batch, seconds, warm=0, multiple=1))
     return float(np.median(ours)), float(np.median(plain))
 
@@ -123,7 +126,7 @@ def rate(batches: Iterator[np.ndarray], batch: int, seconds: float, *, warm: int
 
 
 def plain_loop(dataset: Sequence[bytes], batch: int, seed: int) -> Iterator[np.ndarray]:
-    """What one would write without grain."""
+    """The loop that one would write without grain."""
     rng = np.random.default_rng(seed)
     while True:
         chosen = rng.integers(len(dataset), size=batch)
@@ -133,7 +136,7 @@ def plain_loop(dataset: Sequence[bytes], batch: int, seed: int) -> Iterator[np.n
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="a folder that python -m pim_jax.prepare wrote")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each way at each batch size (default 10)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each way at each size of batch (default 10)")
     parser.add_argument("--step-rate", type=float, help="pairs/s of a step on another machine")
     parser.add_argument("--repeats", type=int, default=5, help="turns that the seconds are divided into (default 5)")
     args = parser.parse_args()

@@ -1,10 +1,11 @@
-"""What fewer bits in the convolutions change: the distance, and its agreement with people.
+"""Measures what fewer bits in the convolutions change: the distance, and its agreement with people.
 
     python benchmarks/precision.py --tid2013 DIR [--weights pim-1] [--side 128] [--references 4]
 
-Compares float32 with bfloat16 (`metric.load(…, precision="bfloat16")`, the same on every device) and with
-TensorFloat-32, which GPUs use for precision="default" and CPUs do not have: here operands are rounded to 10 bits, as
-there. Images are cut to their centres. Prints the relative differences of the distance, and Spearman's correlations.
+It compares float32 with two others. One is bfloat16, `metric.load(…, precision="bfloat16")`, which is the same on every
+device. The other is TensorFloat-32, which GPUs use for precision="default". CPUs do not have it, so operands are
+rounded to 10 bits, as GPUs do. Images are cut to their centres. The script prints the relative differences of the
+distance, and Spearman's correlations.
 """
 
 import argparse
@@ -51,7 +52,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def tensorfloat32():
-    """Operands of all convolutions get 10 bits; sums are float32."""
+    """A context in which the operands of all convolutions have 10 bits. Sums are float32."""
 
     def convolve(x, kernel, padding):
         x, kernel = (jax.lax.reduce_precision(array, 8, 10) for array in (x, kernel))
@@ -68,7 +69,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tid2013", type=Path, required=True, help="as for eval.py --benchmark iqa")
     parser.add_argument("--weights", default="pim-1", help="as for metric.load")
     parser.add_argument("--side", type=int, default=128, help="pixels a side of the images' centres")
-    parser.add_argument("--references", type=int, default=4, help="the first so many")
+    parser.add_argument("--references", type=int, default=4, help="how many, from the first")
     return parser.parse_args()
 
 

@@ -1,10 +1,10 @@
-"""SPIPS on references that it never saw, beside other metrics on the same folds.
+"""Compares SPIPS on references that it never saw with other metrics on the same folds.
 
     python train.py configs/spips_alex.py --workdir runs/spips --data tid2013/
     python eval.py --benchmark iqa --data tid2013/ --metrics psnr,ms-ssim,lpips-alex-lin,pim-1 --csv tid2013.csv
     python benchmarks/spips_folds.py tid2013.csv runs/spips/held_out.csv [runs/other/held_out.csv ...]
 
-Prints SROCC and PLCC, mean ± standard deviation over folds, and the SROCC of all pairs together.
+It prints SROCC and PLCC as mean ± standard deviation over folds, and the SROCC of all pairs together.
 """
 
 import csv

@@ -1,11 +1,13 @@
-"""The training step of `configs/pim1.py` on CPU: against the same step written plainly, on several devices, on paper.
+"""Measures the training step of `configs/pim1.py` on CPU: against a plain one, on several devices, and on paper.
 
     python benchmarks/train_step.py [--batch 32] [--repeats 5] [--devices 1 2 4 8]
 
-First: pairs per second of our step and of one that computes whole bands, with XLA's convolutions throughout, next to
-the direct-form operations of a pair and the rate of a large matrix product. Second: the time of a step and what its
-collectives move, for several numbers of simulated devices. Third: what the collectives and the operations would take
-on a TPU v5e pod and on eight H100, at published rates.
+It prints three things:
+  against plain  pairs a second of our step, and of one that computes whole bands with XLA's convolutions throughout;
+                 the direct-form operations of a pair, and the rate of a large matrix product
+  scaling        the time of a step and what its collectives move, for several numbers of simulated devices
+  on paper       what the collectives and the operations would take on a TPU v5e pod and on eight H100, at published
+                 rates
 """
 
 import argparse
@@ -32,7 +34,7 @@ from pim_jax.training.config import Config
 
 CONFIG = Path(__file__).parents[1] / "configs" / "pim1.py"
 
-# Operations a second, dense, and bytes a second that leave one device while as many arrive.
+# Dense operations a second, and bytes a second that leave one device while as many arrive.
 V5E_BF16 = 197e12  # https://cloud.google.com/tpu/docs/v5e
 V5E_ICI = 1600e9 / 8  # the same page: 1600 Gbit/s, which it also gives as 400 GB/s in both directions together
 H100_FLOAT32 = 67e12  # NVIDIA H100 data sheet, SXM
@@ -55,7 +57,7 @@ MACHINES = {
 class Collective(NamedTuple):
     kind: str
     result: int  # bytes on one device
-    sent: float  # bytes by one device, in rings
+    sent: float  # bytes that one device sends, in rings
     times: float  # a step; NaN where the program does not tell
     looped: bool
 
@@ -133,19 +135,19 @@ def configure(batch: int) -> Config:
 
 
 def simulate(devices: int):
-    """Makes this process see so many CPU devices. JAX must not have started."""
+    """Makes this process see that many CPU devices. JAX must not have started yet."""
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", devices)
 
 
 def in_fresh_process(function, *args):
-    """The number of simulated devices can be set only before JAX starts."""
+    """Calls a function in a fresh process. The number of simulated devices can be set only before JAX starts."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *args).result()
 
 
 def time_on(devices: int, batch: int, repeats: int) -> tuple[float, list[Collective]]:
-    """(median seconds of a step, its collectives) on simulated devices."""
+    """Returns (median seconds of a step, its collectives) on simulated devices."""
     simulate(devices)
     config, mesh = configure(batch), step.mesh()
     compiled = compile_step(config, mesh)
@@ -154,7 +156,7 @@ def time_on(devices: int, batch: int, repeats: int) -> tuple[float, list[Collect
 
 
 def compile_for(devices: int, batch: int) -> list[Collective]:
-    """The collectives of the step as accelerators get it."""
+    """The collectives of the step in the form that accelerators get."""
     simulate(devices)
     compiled = compile_step(configure(batch), step.mesh(), no_cpu_branches())
     return find_collectives(compiled.as_text(), devices)
@@ -174,7 +176,7 @@ def whole_bands():
 
 
 def no_cpu_branches():
-    """XLA's convolutions throughout: where the model branches by platform, the branch of other platforms."""
+    """XLA's convolutions throughout: where the model branches by platform, it takes the branch of other platforms."""
     return patch.object(jax.lax, "platform_dependent", lambda *args, default, **branches: default(*args))
 
 
@@ -193,7 +195,7 @@ def stepper(config: Config, mesh, compiled):
 
 
 def medians(calls: dict, repeats: int) -> dict[str, float]:
-    """Median seconds of each call. They take turns, since other load on the machine comes and goes."""
+    """The median seconds of each call. They take turns, because other load on the machine comes and goes."""
     times = {name: [] for name in calls}
     for _ in range(1 + repeats):
         for name, call in calls.items():
@@ -204,7 +206,7 @@ def medians(calls: dict, repeats: int) -> dict[str, float]:
 
 
 def matrix_product(repeats: int) -> float:
-    """Operations a second."""
+    """Operations a second of a large matrix product."""
     square = jax.random.normal(jax.random.key(0), (2048, 2048))
     product = jax.jit(jnp.matmul)
     return 2 * 2048**3 / medians({"": lambda: jax.block_until_ready(product(square, square))}, repeats)[""]
@@ -226,7 +228,7 @@ def convolutions(config: Config, centre: int | None) -> int:
 
 
 def contrasts(config: Config) -> int:
-    """Operations of one pair's comparison with every pair of the batch, forward and gradients."""
+    """Operations of the comparison of one pair with every pair of the batch, forward and gradients."""
     positions = sum(f.shape[1] * f.shape[2] for f in features(config, config.centre))
     return 3 * 2 * positions * config.batch * config.model.dimensions
 
@@ -239,7 +241,7 @@ def features(config: Config, centre: int | None):
 
 
 def find_collectives(text: str, devices: int) -> list[Collective]:
-    """The collectives in a compiled program, each over all devices. On CPU none of them is asynchronous."""
+    """The collectives in a compiled program. Each is over all devices. On CPU none of them is asynchronous."""
     found, callers, computation, entry = [], collections.defaultdict(list), "", ""
     for line in text.splitlines():
         if header := re.match(r"(ENTRY )?%(\S+) \(.*\{$", line):
@@ -257,7 +259,7 @@ def find_collectives(text: str, devices: int) -> list[Collective]:
 
     @functools.cache
     def executions(computation: str) -> tuple[float, bool]:
-        """(times a step, whether in a loop)."""
+        """Returns (times a step, whether in a loop)."""
         if computation == entry:
             return 1, False
         above = [(times, loop, *executions(caller)) for caller, times, loop in callers[computation]]
@@ -279,8 +281,8 @@ def array_bytes(types: str) -> int:
 
 
 def ring(kind: str, result: int, line: str, devices: int) -> float:
-    """Bytes that a device sends: in a ring it passes on every part but one, and to reduce for all it does so twice."""
-    if kind == "collective-permute":  # which not every device takes part in
+    """The bytes that a device sends. A ring passes on every part except one, and does so twice in an all-reduce."""
+    if kind == "collective-permute":  # not every device takes part in one
         return result * re.search(r"source_target_pairs=\{(.*?)\}\}", line)[1].count("{") / devices
     others = (devices - 1) / devices
     return result * {"all-reduce": 2 * others, "reduce-scatter": devices - 1}.get(kind, others)

@@ -1,4 +1,4 @@
-"""Ablation: no pyramid: the outputs of AlexNet, on the image (paper, section 3.4). Otherwise `pim5`.
+"""Ablation: no pyramid, and the outputs of AlexNet on the image (paper, section 3.4). Otherwise `pim5`.
 
 Command:  python train.py configs/ablation_alexnet.py --workdir runs/ablation_alexnet --data DATA
 """

@@ -1,4 +1,4 @@
-"""Ablation: InfoNCE (paper, section 3.4), which samples the marginal encoder, hence one component. Otherwise `pim5`.
+"""Ablation: InfoNCE (paper, section 3.4). It samples the marginal encoder, so that has one component. Otherwise `pim5`.
 
 Command:  python train.py configs/ablation_infonce.py --workdir runs/ablation_infonce --data DATA
 """

@@ -1,4 +1,4 @@
-"""Ablation: no pyramid: one four-layer network on the image (paper, section 3.4). Otherwise `pim5`.
+"""Ablation: no pyramid, and one four-layer network on the image (paper, section 3.4). Otherwise `pim5`.
 
 Command:  python train.py configs/ablation_no_pyramid.py --workdir runs/ablation_no_pyramid --data DATA
 """

@@ -1,4 +1,4 @@
-"""Ablation: single-variable InfoNCE (paper, section 3.4), hence one component. Otherwise `pim5`.
+"""Ablation: single-variable InfoNCE (paper, section 3.4), which takes one component. Otherwise `pim5`.
 
 Command:  python train.py configs/ablation_single_infonce.py --workdir runs/ablation_single_infonce --data DATA
 """

@@ -1,4 +1,4 @@
-"""Ablation: two convolutional layers (paper, section 3.4). Otherwise `pim5`.
+"""Ablation: steerable pyramid, two convolutional layers (paper, section 3.4). Otherwise `pim5`.
 
 Command:  python train.py configs/ablation_steerable_2layer.py --workdir runs/ablation_steerable_2layer --data DATA
 """

@@ -1,4 +1,4 @@
-"""Ablation: three convolutional layers (paper, section 3.4). Otherwise `pim5`.
+"""Ablation: steerable pyramid, three convolutional layers (paper, section 3.4). Otherwise `pim5`.
 
 Command:  python train.py configs/ablation_steerable_3layer.py --workdir runs/ablation_steerable_3layer --data DATA
 """

@@ -1,4 +1,4 @@
-"""Ablation: no pyramid: the outputs of VGG16, on the image (paper, section 3.4). Otherwise `pim5`.
+"""Ablation: no pyramid, and the outputs of VGG16 on the image (paper, section 3.4). Otherwise `pim5`.
 
 Command:  python train.py configs/ablation_vgg16.py --workdir runs/ablation_vgg16 --data DATA
 """

@@ -1,8 +1,8 @@
-"""PIM-1: one mixture component, so that the distance has a closed form and is differentiable. The default metric.
+"""PIM-1, the default metric. With one mixture component the distance has a closed form and is differentiable.
 
 Command:  python train.py configs/pim1.py --workdir runs/pim1 --data DATA
-Without an accelerator, `batch=32 steps=1000 beta_steps=800 "learning_rate_drops=(700,900)"` takes about an hour on two
-cores.
+Without an accelerator, add `batch=32 steps=1000 beta_steps=800 "learning_rate_drops=(700,900)"`. That takes about an
+hour on two cores.
 """
 
 import dataclasses

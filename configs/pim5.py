@@ -1,4 +1,4 @@
-"""PIM as in the paper: five mixture components, steerable pyramid, four layers, IXYZ. Ablations differ from it.
+"""PIM as in the paper: five mixture components, steerable pyramid, four layers, IXYZ. The ablations start from it.
 
 Command:  python train.py configs/pim5.py --workdir runs/pim5 --data DATA
 """

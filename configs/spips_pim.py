@@ -1,8 +1,9 @@
-"""SPIPS whose perceptual stream is PIM's own representation: unsupervised local perception, supervised semantics.
+"""SPIPS whose perceptual stream is PIM's representation. Local perception is unsupervised, and semantics supervised.
 
 Command:  python train.py configs/spips_pim.py --workdir runs/spips-pim --data tid2013/
-PIM's features take some seconds a pair on a CPU, once. The weights hold for the PIM that they were trained on, and say
-so if it is another: run the command again after a change of `pim-1`. Features of the other parts are kept.
+PIM's features take some seconds a pair on a CPU, once. The weights hold for the PIM that they were trained on. With
+another one, loading them is an error, so run the command again after a change of `pim-1`. Features of the other parts
+are kept.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""A minute on a laptop's CPU: shows that everything runs. Its weights are of no use.
+"""Shows that everything runs, in a minute on a laptop's CPU. Its weights are of no use.
 
 Command:  python train.py configs/tiny.py --workdir runs/tiny
 """

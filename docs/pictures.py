@@ -1,6 +1,6 @@
 """Draws the pictures of the README from the bundled photographs and weights: python docs/pictures.py
 
-It needs `pip install 'pim-jax[benchmarks]'`, and takes some minutes on a CPU; distances that `eval.py --benchmark
+It needs `pip install 'pim-jax[benchmarks,eval]'`, and takes some minutes on a CPU. Distances that `eval.py --benchmark
 imagenet-c` has measured are not measured again.
 """
 
@@ -41,7 +41,7 @@ def maps(pim: metric.Pim) -> Figure:
 
 
 def equivalent_noise(pim: metric.Pim) -> Figure:
-    """The noise that metrics find as bad as each corruption."""
+    """For each corruption, the noise that a metric finds as bad."""
     metrics = {loaded.name: loaded for loaded in (*map(baselines.load, COMPARED), pim)}
     benchmark = datasets.read("imagenet-c", PHOTOGRAPHS / "reference")
     with Store(store.path()) as kept:
@@ -52,7 +52,7 @@ def equivalent_noise(pim: metric.Pim) -> Figure:
 
 
 def save(figure: Figure, name: str) -> None:
-    """Writes a PNG of 256 colours, which is a third of one of all colours."""
+    """Writes a PNG of 256 colours. It is a third as large as one with all colours."""
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=100)
     with replacing(DOCS / name) as temporary:

@@ -67,6 +67,27 @@ def override(config: Any, assignments: list[str]) -> Any:
     return config
 
 
+def assignments(before: Any, after: Any) -> list[str]:
+    """Returns the assignments with which `override` makes `after` of `before`.
+
+    Args:
+      before, after: configurations of one kind.
+
+    Example:
+      >>> from pim_jax.model.pim import ModelConfig
+      >>> assignments(ModelConfig(), ModelConfig(widths=(32, 3), head="released"))
+      ['widths=(32,3)', 'head=released']
+    """
+    found = []
+    for field in dataclasses.fields(after):
+        old, new = getattr(before, field.name), getattr(after, field.name)
+        if dataclasses.is_dataclass(new):
+            found += [f"{field.name}.{assignment}" for assignment in assignments(old, new)]
+        elif new != old:
+            found.append(f"{field.name}={str(new).replace(' ', '') if isinstance(new, tuple) else new}")
+    return found
+
+
 def to_json(config: Any) -> dict:
     """Returns a configuration as JSON types."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
@@ -75,7 +96,7 @@ def to_json(config: Any) -> dict:
 def from_json(kind: type, values: dict) -> Any:
     """Returns the configuration of type `kind` that `to_json` wrote, now or earlier.
 
-    A field that is missing has its default. So a new field's default must be what was done before there was the field.
+    A field that is missing has its default. So a new field must have what was done before it as its default.
 
     Raises:
       ValueError: a field is unknown.

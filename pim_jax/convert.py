@@ -2,7 +2,8 @@
 
     python -m pim_jax.convert pim-5.zip OUT
 
-An archive is read in memory and never unpacked: three members are looked up by name, within bounds of size.
+An archive is read in memory and never unpacked. Three of its members are looked up by name, and each has a bound on its
+size.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from pim_jax import tf_bundle
 from pim_jax.model.pim import ModelConfig, Params
 from pim_jax.stored import write
 
-# As given by perceptual_quality/pim/loader.py of the official code.
+# From perceptual_quality/pim/loader.py of the official code.
 OFFICIAL_SHA512 = {
     "pim-1": "436b4a95e667d8a4b6ee639f1d5d303585059b3f33075dbabbc9b1d0fb5008fa"
     "1509c046b80e2565c69e77f3ac396288eeb260cad8e316ea5c7e207b57ae68cb",
@@ -31,7 +32,7 @@ OFFICIAL_SHA512 = {
     "8e5f4a8d6f0ba9a37d4407aef9973c04ee1dd88f1563643f0bc600a1a456aab3",
 }
 
-# An official archive has a handful of members, the largest of 7 MB. The bounds keep a hostile one out of the memory.
+# An official archive has a handful of members, and the largest has 7 MB. The bounds keep hostile ones out of memory.
 MAX_FILE_BYTES = 2**26
 MAX_MEMBERS = 1000
 
@@ -67,7 +68,7 @@ def read(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
       The official settings, and the tensors by their TensorFlow names.
 
     Raises:
-      ValueError: the checkpoint is incomplete, damaged, too large, or something else altogether.
+      ValueError: this is not an official checkpoint, or it is incomplete, damaged or too large.
       OSError: a file cannot be read.
     """
     files = _read_folder(source) if source.is_dir() else _read_archive(source)
@@ -91,7 +92,7 @@ def to_model(settings: dict[str, Any], tensors: dict[str, np.ndarray]) -> tuple[
       The configuration, and the parameters as a nested dict of float32 arrays.
 
     Raises:
-      ValueError: a setting has a value we do not know, or the tensors are not exactly those that the settings call for.
+      ValueError: a setting has an unknown value, or the tensors are not exactly those that the settings call for.
     """
     config = _model_config(settings)
     unused = {name: tensor for name, tensor in tensors.items() if not _is_training_state(name)}
@@ -173,7 +174,7 @@ def _read_archive(file: Path) -> dict[str, bytes]:
 
 
 def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Reads the one member of that name, at the top of the archive or in a folder of it, as in pim-1/config.json."""
+    """Reads the one member of that name, at the top of the archive or in a folder there, as in pim-1/config.json."""
     paths = {info: PurePosixPath(info.filename).parts for info in archive.infolist()}
     found = [info for info, parts in paths.items() if parts[-1:] == (name,) and len(parts) <= 2 and ".." not in parts]
     if len(found) != 1:
@@ -227,7 +228,7 @@ def _is_count(value: Any) -> bool:
 def _layers(config: ModelConfig) -> Iterator[tuple[tuple[str, str, str], str, tuple[int, ...]]]:
     """Yields our path, the official path and the shape of the kernel of every layer.
 
-    A generator, because the first layer that is missing ends the search, however many the settings ask for.
+    This is a generator because settings may ask for any number of layers. The first missing one ends the search.
     """
     features, means = config.widths[-1], config.mixtures * config.dimensions
     for i in range(config.multiscale.count):
@@ -253,7 +254,7 @@ def _layers(config: ModelConfig) -> Iterator[tuple[tuple[str, str, str], str, tu
 
 
 def _is_training_state(name: str) -> bool:
-    """Tells what Keras saves next to the weights of a compiled model: optimizer, metrics and the count of saves."""
+    """Whether this is what Keras saves beside the weights of a compiled model: optimizer, metrics, count of saves."""
     return name.split("/")[0] in ("optimizer", "keras_api", "save_counter") or "/.OPTIMIZER_SLOT/" in name
 
 

@@ -1,8 +1,9 @@
 """The metric: how different do two images look?
 
 Images are float sRGB in [0, 1], channels last. A distance is 0 for equal images, larger for images that look more
-different, and has no unit. Everything here is pure and goes through `jit`, `grad`, `vmap` and `shard_map`; only the
-checks of values (range, NaN) need concrete arrays, and are skipped while JAX traces.
+different, and has no unit. Everything here is pure. It goes through `jit`, `grad`, `vmap` and `shard_map`, over meshes
+of all kinds, and through `jax.export`, also with a symbolic number of images. Only the checks of values (range, NaN)
+need concrete arrays. They are skipped while JAX traces.
 
     from pim_jax import metric
     pim = metric.load()
@@ -81,22 +82,25 @@ class Pim:
         """The distance between images, averaged over all of their pixels.
 
         With one mixture component (pim-1) it is the squared distance of the embeddings, exactly symmetric. With several
-        (pim-5) it is a Monte-Carlo estimate of the symmetrised Kullback-Leibler divergence: symmetric and repeatable
-        for a given key, and slightly negative at times for images that are nearly equal.
+        (pim-5) it is a Monte-Carlo estimate of the symmetrised Kullback-Leibler divergence. The estimate is symmetric.
+        It is the same again with the same key. It may be slightly negative for images that are nearly equal.
 
         Args:
           x, y: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1], of one height and width, at least
             `smallest_size`. Either may have N = 1 against a batch, and is then encoded once.
-          key: of the Monte-Carlo samples; `jax.random.key(0)` if none is given. pim-1 needs none.
-          num_samples: Monte-Carlo samples from each side at every position of every band. The standard error is that of
-            a mean over positions: with one sample about 1 % of the distance of 64 x 64 pixels, 0.2 % of 192 x 192.
+          key: of the Monte-Carlo samples, from `jax.random.key` or `jax.random.PRNGKey`; `jax.random.key(0)` if none
+            is given. pim-1 needs none.
+          num_samples: Monte-Carlo samples from each side at every position of every band, at least 1. The error
+            averages out over positions: with one sample the standard error is about 1 % of the distance of 64 x 64
+            pixels, and 0.2 % of 192 x 192.
 
         Returns:
           [N] float32, or [] for two single images.
 
         Raises:
-          TypeError: an image is not floating-point.
-          ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
+          TypeError: an image is no array, or not floating-point.
+          ValueError: shapes do not fit; `key` is not one key; `num_samples` is no whole number of at least 1; or,
+            outside of `jit`, values are not finite or not in [0, 1].
 
         References:
           Paper, equation 3 and section 2.2, on the scale of the released code.
@@ -128,9 +132,9 @@ class Pim:
     def embed(self, x: jax.Array) -> Embedding:
         """The representation of an image, to be compared with others by `between`.
 
-        As a loss against a fixed reference of embedding z, `between(embed(x), z)` has its gradient in about a third of
-        the time of that of `distance`, which goes through both images. Large images are not cut into regions here, so
-        that the memory grows with them.
+        For a loss against a fixed reference, embed the reference once. The gradient of `between(embed(x), z)` takes
+        about a third of the time of that of `distance`, which encodes both images. Large images are not cut into
+        regions here, so the memory grows with them.
 
         Args:
           x: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1].
@@ -157,7 +161,8 @@ class Pim:
           [N] float32.
 
         Raises:
-          ValueError: the embeddings are of images of different sizes, or of other weights.
+          TypeError: they are no embeddings.
+          ValueError: they are of images of different sizes, or of other weights; or as `distance`.
         """
         inputs.check_embeddings(z_x, z_y)
         return _between(self, z_x, z_y, _key(key), _samples(num_samples))

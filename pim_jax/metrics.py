@@ -16,7 +16,7 @@ from pim_jax.spips import metric as spips
 
 NAMES = (*stored.bundled(), *baselines.NAMES)
 
-# Metrics with weights, by what their weights say they are of: what weights look like, and what makes a metric of them.
+# By the metric that weights say they are of: what such weights look like, and what makes a metric of them.
 FORMATS = {**metric.FORMAT, **spips.FORMAT}
 _FROM_WEIGHTS = {"pim": metric.from_weights, "spips": spips.from_weights}
 
@@ -68,7 +68,7 @@ def load(name_or_folder: str | Path) -> Metric:
     Raises:
       FileNotFoundError: there is no metric and no folder of that name; or a program that the metric needs is missing.
       ImportError: a library that the metric needs is not installed; the message names the extra.
-      OSError: a folder for files that are kept cannot be written, or the bucket cannot be reached.
+      OSError: the cache folder cannot be written, or the bucket cannot be reached.
       ValueError: the folder holds no weights, or damaged ones.
 
     Example:

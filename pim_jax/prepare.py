@@ -1,4 +1,8 @@
-"""Videos to a training set of frame pairs: `python -m pim_jax.prepare VIDEO_OR_FOLDER... --out DIR`."""
+"""Turns videos into a training set of frame pairs: `python -m pim_jax.prepare VIDEO_OR_FOLDER... --out DIR`.
+
+By their time stamps, the frames of a pair are 1/45 to 1/20 s apart. Other pairs are dropped and counted. Of
+interlaced video only the top field is read. HDR video is refused.
+"""
 
 import argparse
 import errno

@@ -1,13 +1,13 @@
 """Reads TensorFlow's "tensor bundle" checkpoints without TensorFlow.
 
 A bundle is two files. The data file holds the raw little-endian bytes of the tensors. The index is a sorted table in
-LevelDB's layout, from a tensor's name to a protocol buffer with its type, its shape and its place in the data file:
+LevelDB's layout. It leads from a tensor's name to a protocol buffer with its type, shape and place in the data file:
 
     data blocks | metaindex block | index block (of the data blocks) | footer (handles of the last two, magic number)
 
-Checksums guard every block and every tensor, and all are verified. Both files may come from anywhere: every length is
-checked before it is used, and no byte is visited more often than its file is long, so that bad input costs a
-`ValueError` and nothing else.
+Checksums guard every block and every tensor, and all are verified. Both files may come from anywhere. So every length
+is checked before it is used, and no byte is visited more often than its file is long. Bad input costs a `ValueError`
+and nothing else.
 
 References:
   LevelDB, doc/table_format.md; TensorFlow, core/protobuf/tensor_bundle.proto; CRC-32C: RFC 3720, appendix B.4.
@@ -20,15 +20,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# An index takes about 60 bytes a tensor. These bounds are far above it, and bound the work on a hostile file.
+# An index takes about 60 bytes a tensor. These bounds are far above that, and limit the work on a hostile file.
 MAX_INDEX_BYTES = 2**18
-MAX_ENTRY_BYTES = 2**10  # of a name, and of what is said of its tensor
+MAX_ENTRY_BYTES = 2**10  # of a tensor's name, and of its description
 
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER_BYTES = 48
 _DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8"}  # numbers of tensorflow.DataType
 _STRING = 7
-_CHUNK_BYTES = 2**18  # of a message that is summed at once, where it is fastest
+_CHUNK_BYTES = 2**18  # of a message that are summed at once; this is fastest
 
 # A protocol buffer as it comes off the wire: field number -> its values, integers or bytes, in order.
 _Message = dict[int, list[int | bytes]]
@@ -42,10 +42,10 @@ def read(index: bytes, data: bytes) -> dict[str, np.ndarray]:
       data: the contents of `*.data-00000-of-00001`.
 
     Returns:
-      Tensors by name, in the order of the index. Strings are left out: Keras keeps only its object graph in one.
+      Tensors by name, in the order of the index. Strings are left out: Keras has one, which holds its object graph.
 
     Raises:
-      ValueError: the bundle is damaged, or uses a part of the format that a single-file checkpoint has no need of.
+      ValueError: the bundle is damaged, or uses a part of the format that a single-file checkpoint does not need.
 
     Example:
       >>> read(b"not an index", b"")
@@ -86,8 +86,8 @@ def crc32c(data: bytes) -> int:
 def _extend(remainder: int, data: bytes) -> int:
     """Returns the remainder after `data`, given the one before it.
 
-    A remainder is linear in the message: that of two halves is the left one, moved on by the length of the right one,
-    plus the right one. So numpy folds all pairs of neighbours at once, in log2(n) rounds.
+    A remainder is linear in the message. That of two halves is the sum of theirs, once the left one is moved on by the
+    length of the right half. So numpy joins all pairs of neighbours at once, in log2(n) rounds.
     """
     parts = np.concatenate([np.array([remainder], np.uint32), _move(0)[0][np.frombuffer(data, np.uint8)]])
     for power in itertools.count():
@@ -117,7 +117,7 @@ def _apply(move: np.ndarray, parts: np.ndarray) -> np.ndarray:
 
 
 def _matches(data: bytes, stored: int) -> bool:
-    """Tells whether `stored` is the masked checksum of `data`: rotated and offset, as both formats keep it."""
+    """Whether `stored` is the masked checksum of `data`. Both formats keep it masked: rotated, with an offset."""
     crc = crc32c(data)
     return stored == ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -150,7 +150,7 @@ def _check_header(header: _Message) -> None:
 
 
 def _table(index: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the keys and values of all data blocks, checking that both blocks and keys come in order."""
+    """Yields the keys and values of all data blocks. Checks that blocks and keys are in order."""
     if len(index) > MAX_INDEX_BYTES:
         raise ValueError(f"the checkpoint's index has {len(index)} bytes; at most {MAX_INDEX_BYTES} are accepted")
     if len(index) < _FOOTER_BYTES or not index.endswith(_MAGIC):
@@ -172,7 +172,7 @@ def _table(index: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _block(index: bytes, offset: int, size: int) -> bytes:
-    """Returns the contents of a block, which one byte of compression type and a checksum of both follow."""
+    """Returns the contents of a block. A byte with the compression type follows it, then a checksum of both."""
     stored = _slice(index, offset, size + 5)
     if not _matches(stored[: size + 1], int.from_bytes(stored[size + 1 :], "little")):
         raise ValueError("the checkpoint's index is damaged: the checksum of a block does not match")
@@ -182,7 +182,7 @@ def _block(index: bytes, offset: int, size: int) -> bytes:
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the keys and values of a block; a key gives only what differs from the key before it."""
+    """Yields the keys and values of a block. A key is stored without what it shares with the key before it."""
     restarts = int.from_bytes(_slice(block, max(0, len(block) - 4), 4), "little")
     end = len(block) - 4 * (restarts + 1)
     if end < 0:
@@ -223,7 +223,7 @@ def _parse(message: bytes) -> _Message:
 
 
 def _integer(message: _Message, field: int) -> int:
-    """Returns an integer field; one that is absent is 0, as everywhere in protocol buffers."""
+    """Returns an integer field. An absent field is 0, as everywhere in protocol buffers."""
     value = message.get(field, [0])[-1]
     if not isinstance(value, int):
         raise ValueError(f"the checkpoint's index is damaged: field {field} should be a number")
@@ -231,7 +231,7 @@ def _integer(message: _Message, field: int) -> int:
 
 
 def _bytes(message: _Message, field: int) -> bytes:
-    """Returns a field of bytes, empty if it is absent."""
+    """Returns a field of bytes. An absent field is empty."""
     return _submessages(message, field)[-1] if field in message else b""
 
 

@@ -146,3 +146,8 @@ class Attack:
 def test_pickles_of_anything_but_arrays_are_refused(content):
     with pytest.raises(pickle.UnpicklingError, match="asks for"):
         lpips_weights._ArrayReader(io.BytesIO(pickle.dumps(content))).load()
+
+
+def test_an_unknown_network_is_an_error_that_lists_the_known_ones():
+    with pytest.raises(ValueError, match="LPIPS has no network 'resnet': choose from alex, vgg"):
+        lpips.lpips("resnet", linear=True)

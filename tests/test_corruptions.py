@@ -171,7 +171,7 @@ def test_the_global_random_state_is_put_back(library, photograph):
         (Change("fog", 2.5), "fog has the severities 1 to 5, not 2.5"),
         (Change("shift", -1), "whole number of pixels to the right, not -1"),
         (Change("shift", 0.5), "whole number of pixels to the right, not 0.5"),
-        (Change("noise", -0.1), "not negative, as is -0.1"),
+        (Change("noise", -0.1), "0 or more, not -0.1"),
         (Change("snow", 1), "snow needs at least 32 x 32 pixels, not 40 x 31"),
     ],
 )

@@ -1,16 +1,18 @@
 """Files from anyone: thousands of valid ones, damaged at random, through the functions behind the commands.
 
 Whatever a file holds, it is read or refused with one clear line: by `images.read` (eval), `shots` (prepare),
-`convert.read`, `load_whole` (weights) and `pairs` (train). Decoders are native code, so a child process reads the
-files; one that crashes or hangs there is named, and the next child goes on behind it. A file is a function of its
-number: `damaged(seeds, number)` makes it again.
+`convert.read`, `load_whole` (weights), `pairs` (train) and the readers of data sets' tables. Decoders are native code,
+so a child process reads the files; one that crashes or hangs there is named, and the next child goes on behind it. A
+file is a function of its number: `damaged(seeds, number)` makes it again.
 """
 
 import collections
+import csv
 import faulthandler
 import functools
 import io
 import json
+import math
 import os
 import random
 import re
@@ -21,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import zipfile
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +32,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import io as scipy_io
 
 from pim_jax.data import images
 from pim_jax.data.frames import Unreadable
@@ -206,6 +210,54 @@ def archive_seeds():
     return seeds
 
 
+TABLE = [("reference", "distorted", "score", "type"), ("a.png", "b é.png", 3.25, "x"), ("c, d.png", "e.png", 1, "")]
+
+
+def table_seeds():
+    """Small tables in every form that is read, behind the number of the form in one byte; see `read_table`."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(TABLE)
+    seeds = [text.getvalue().encode(encoding) for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32")]
+    seeds.append("\n".join(";".join(map(str, row)).replace(".25", ",25") for row in TABLE).encode())
+    seeds.append("\r".join("\t".join(map(str, row)) for row in TABLE).encode())
+    parts = _spreadsheet()
+    values = {"dmos_new": np.arange(9.0)[None], "orgs": np.zeros((1, 9), np.uint8), "names": np.array([["a"]], object)}
+    matlab, judgement = [], io.BytesIO()
+    for options in ({}, {"do_compression": True}, {"format": "4"}):
+        matlab.append(io.BytesIO())
+        scipy_io.savemat(matlab[-1], values if "format" not in options else dict(list(values.items())[:2]), **options)
+    np.save(judgement, np.array([0.4], np.float32))
+    return [
+        *(b"\0" + seed for seed in seeds),
+        *(bytes([1, number]) + part for number, part in enumerate(parts.values())),
+        bytes([2]) + _zipped(parts),
+        *(b"\3" + file.getvalue() for file in matlab),
+        b"\4" + judgement.getvalue(),
+    ]
+
+
+@functools.cache
+def _spreadsheet():
+    """The files of a spreadsheet by name."""
+    import openpyxl
+
+    book, file = openpyxl.Workbook(), io.BytesIO()
+    for row in (("Scores",), (), *TABLE):
+        book.active.append(row)
+    book.active.title = "scores"
+    book.save(file)
+    with zipfile.ZipFile(file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _zipped(parts):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
 def folder_seeds(write):
     """Each file of a folder, behind its number in one byte."""
     with tempfile.TemporaryDirectory() as folder:
@@ -329,6 +381,35 @@ def read_archive(path):
     convert.to_model(*convert.read(path))
 
 
+def read_table(path):
+    """A table as text; a part of a spreadsheet, or all of it, whose checksums are right; a MAT-file; a judgement."""
+    from pim_jax.evaluation.datasets import bapps, table
+
+    columns = {"reference": str, "distorted": str, "score": float}
+    form, *content = path.read_bytes() or b"\0"
+    form, content = form % 5, bytes(content)
+    if form == 1:
+        parts = dict(_spreadsheet())
+        parts[list(parts)[content[0] % len(parts) if content else 0]] = content[1:]
+        content = _zipped(parts)
+    with tempfile.NamedTemporaryFile(dir=path.parent) as file:
+        file.write(content)
+        file.flush()
+        if form == 4:
+            assert 0 <= bapps.read_fraction(Path(file.name)) <= 1
+        elif form == 3:
+            assert all(values.ndim == 1 for values in table.read_matlab(Path(file.name), ("dmos_new", "orgs")))
+        else:
+            rows = (
+                table.read(Path(file.name), columns, optional=("type",))
+                if form == 0
+                else table.read_sheet(Path(file.name), "scores", columns)
+            )
+            assert rows
+            for row in rows:
+                assert row["reference"] and row["distorted"] and math.isfinite(row["score"])
+
+
 @functools.cache
 def _whole(write, parent):
     return write(Path(tempfile.mkdtemp(prefix="whole", dir=parent)))
@@ -367,6 +448,7 @@ KINDS = {
     "archive": (archive_seeds, read_archive, ValueError),
     "weights": (functools.partial(folder_seeds, write_weights), read_weights, ValueError),
     "data": (functools.partial(folder_seeds, write_data), read_data, (OSError, ValueError)),
+    "table": (table_seeds, read_table, (OSError, ValueError)),
 }
 
 
@@ -452,20 +534,23 @@ def assert_no_bugs(outcomes, peak):
     assert peak < MEMORY
 
 
-@pytest.mark.parametrize(("kind", "count"), [("picture", 300), ("video", 20), ("weights", 12), ("data", 30)])
+@pytest.mark.parametrize(
+    ("kind", "count"), [("picture", 300), ("video", 20), ("weights", 12), ("data", 30), ("table", 500)]
+)
 def test_damaged_files_are_read_or_refused(tmp_path, kind, count):
     assert_no_bugs(*fuzz(kind, range(count), tmp_path))
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(
-    ("kind", "count"), [("picture", 10_000), ("video", 1000), ("archive", 2000), ("weights", 300), ("data", 500)]
+    ("kind", "count"),
+    [("picture", 10_000), ("video", 1000), ("archive", 2000), ("weights", 300), ("data", 500), ("table", 10_000)],
 )
 def test_thousands_of_damaged_files_are_read_or_refused(tmp_path, kind, count):
     assert_no_bugs(*fuzz(kind, range(1000, 1000 + count), tmp_path))
 
 
-@pytest.mark.parametrize("kind", ["picture", "video", "archive"])
+@pytest.mark.parametrize("kind", ["picture", "video", "archive", "table"])
 def test_the_seeds_are_valid(tmp_path, kind):
     seeds, read, _ = KINDS[kind]
     refused = 0

@@ -5,7 +5,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
+from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from marks import nightly, slow
 
@@ -113,6 +115,79 @@ def test_key_and_samples_of_a_mixture(pim5):
     np.testing.assert_allclose(*many, rtol=0.01)
 
 
+def test_keys_of_both_kinds_give_the_same_distance(pim5):
+    x, y = (images(seed, n=1, size=(16, 16)) for seed in (0, 1))
+    wanted = pim5.distance(x, y, key=jax.random.key(7))
+    old = jax.random.PRNGKey(7)
+    for key in (old, np.asarray(old)):
+        np.testing.assert_array_equal(pim5.distance(x, y, key=key), wanted)
+    np.testing.assert_array_equal(jax.jit(lambda key: pim5.distance(x, y, key=key))(old), wanted)
+    z_x, z_y = pim5.embed(x), pim5.embed(y)
+    np.testing.assert_array_equal(
+        pim5.between(z_x, z_y, key=old), pim5.between(z_x, z_y, key=jax.random.wrap_key_data(old))
+    )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [0, "seed", np.zeros(3, np.uint32), np.zeros(2, np.int64), jax.random.split(jax.random.key(0)), jnp.zeros(2)],
+    ids=["integer", "text", "three words", "signed", "two keys", "floats"],
+)
+def test_what_is_not_one_key_is_one_line(pim, pim5, key):
+    x = images(0, n=1, size=(16, 16))
+    for one in (pim, pim5):
+        with pytest.raises(ValueError, match=r"key must be one key, such as jax.random.key\(0\), not") as raised:
+            one.distance(x, x, key=key)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("num_samples", [0, -1, 1.5, None, "2"])
+def test_a_number_of_samples_that_cannot_be_is_one_line(pim, pim5, num_samples):
+    x = images(0, n=1, size=(16, 16))
+    for one in (pim, pim5):
+        for function in (one.distance, one.distance_map):
+            with pytest.raises(ValueError, match="num_samples must be a whole number, at least 1, not "):
+                function(x, x, num_samples=num_samples)
+
+
+def test_the_number_of_samples_may_be_of_numpy(pim5):
+    x, y = (images(seed, n=1, size=(16, 16)) for seed in (0, 1))
+    np.testing.assert_array_equal(pim5.distance(x, y, num_samples=np.int64(1)), pim5.distance(x, y, num_samples=1))
+
+
+class Loss(nnx.Module):
+    """A module that keeps the metric as the docstring of `Pim` says."""
+
+    def __init__(self, distance):
+        self.distance = distance
+        self.layer = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+
+    def __call__(self, x):
+        return self.distance(x, jax.nn.sigmoid(self.layer(x))).sum()
+
+
+def test_a_flax_module_keeps_it_and_its_weights_stay_out_of_the_state():
+    pim = random_metric(ModelConfig(pyramid="none", widths=(3,)))
+    loss, x = Loss(pim.distance), images(0, n=1, size=(16, 16))
+    assert len(jax.tree.leaves(nnx.state(loss))) == 2  # of the layer
+    wanted = pim.distance(x, jax.nn.sigmoid(loss.layer(x))).sum()
+    np.testing.assert_allclose(nnx.jit(lambda loss, x: loss(x))(loss, x), wanted, rtol=1e-5)
+    gradients = jax.tree.leaves(nnx.grad(lambda loss, x: loss(x))(loss, x))
+    assert len(gradients) == 2 and all(bool((gradient != 0).any()) for gradient in gradients)
+    merged = nnx.merge(*nnx.split(loss))
+    np.testing.assert_allclose(merged(x), wanted, rtol=1e-5)
+
+
+def test_it_is_saved_and_restored_as_a_tree(pim, tmp_path):
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "state", {"metric": pim, "step": 3})
+        checkpointer.wait_until_finished()
+        restored = checkpointer.restore(tmp_path / "state", {"metric": jax.tree.map(jnp.zeros_like, pim), "step": 0})
+    assert repr(restored["metric"]) == repr(pim)
+    for found, wanted in zip(jax.tree.leaves(restored["metric"]), jax.tree.leaves(pim), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("kind", ["equal", "black", "white", "constant", "different"])
 def test_gradients_are_finite(pim, kind, dtype):
@@ -180,7 +255,7 @@ def test_repr_names_weights_and_hash(pim):
         (np.zeros((16, 16), np.float32), ValueError, r"x has shape \(16, 16\); images are \[N, H, W, 3\]"),
         (np.zeros((3, 16, 16), np.float32), ValueError, "channels last"),
         (np.zeros((0, 16, 16, 3), np.float32), ValueError, "no image in it"),
-        (np.zeros((7, 16, 3), np.float32), ValueError, "at least 8 x 8 pixels"),
+        (np.zeros((7, 16, 3), np.float32), ValueError, "small needs at least 8 x 8"),
         (np.full((16, 16, 3), np.nan, np.float32), ValueError, "x holds values that are not finite"),
         (np.full((16, 16, 3), 200.0, np.float32), ValueError, r"from \[0, 255\], use x / 255"),
         (np.full((16, 16, 3), -0.9, np.float32), ValueError, r"from \[-1, 1\], use \(x \+ 1\) / 2"),
@@ -206,7 +281,7 @@ def test_an_image_that_a_jitted_function_holds_is_checked(pim):
 
 
 def test_embeddings_of_two_sizes_are_an_error(pim):
-    with pytest.raises(ValueError, match="not of images of one size"):
+    with pytest.raises(ValueError, match="not of one metric and one size of images"):
         pim.between(pim.embed(images()), pim.embed(images(size=(32, 48))))
 
 

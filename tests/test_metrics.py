@@ -54,6 +54,15 @@ def test_an_unknown_name_lists_the_known_ones(name):
         metrics.load(name)
 
 
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("pim1", "pim-1"), ("PIM-1", "pim-1"), ("spip", "spips"), ("msssim", "ms-ssim"), ("lpips", "lpips-alex")],
+)
+def test_a_misspelt_name_suggests_the_known_one(misspelt, meant):
+    with pytest.raises(FileNotFoundError, match=f"no folder {misspelt}: did you mean {meant}\\? Or choose from "):
+        metrics.load(misspelt)
+
+
 @pytest.mark.parametrize("name", QUICK)
 def test_single_images_batches_and_one_against_many(name):
     loaded, x, y = load(name), images(0), images(1)

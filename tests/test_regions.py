@@ -22,7 +22,7 @@ CONFIGS = {
     "Laplacian without residual": ModelConfig(pyramid="laplacian", scales=2, laplacian_residual=False, widths=(6, 3)),
     "no pyramid": ModelConfig(pyramid="none", widths=(6, 6, 3)),
     "folded and normalised": dataclasses.replace(STEERABLE, folding=(1, 2), support=3, normalisation=0.3),
-    ODD: ModelConfig(pyramid="laplacian", folding=(2, 1, 3), widths=(6, 3), normalisation=0.3),
+    ODD: ModelConfig(pyramid="laplacian", folding=(1, 1, 3), support=3, widths=(6, 3), normalisation=0.3),
     "two members": dataclasses.replace(STEERABLE, folding=(2,), skip_connections=True, support=3, members=2),
 }
 

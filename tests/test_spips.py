@@ -149,7 +149,7 @@ def test_gradients_of_the_conventional_part_are_finite_and_descend():
     ("x", "error", "message"),
     [
         (np.zeros((*SIZE, 3), np.uint8), TypeError, r"x is uint8; images are float sRGB in \[0, 1\]"),
-        (np.zeros((30, 36, 3), np.float32), ValueError, "at least 31 x 31 pixels"),
+        (np.zeros((30, 36, 3), np.float32), ValueError, "at least 31 x 31"),
         (np.full((*SIZE, 3), np.nan, np.float32), ValueError, "x holds values that are not finite"),
         (np.full((*SIZE, 3), 200.0, np.float32), ValueError, r"from \[0, 255\], use x / 255"),
         (np.zeros((40, 36, 3), np.float32), ValueError, "x is 40 x 36 and y is 32 x 36"),
@@ -163,7 +163,7 @@ def test_bad_images_are_clear_errors(alex, x, error, message):
 
 
 def test_embeddings_of_two_sizes_are_an_error(alex):
-    with pytest.raises(ValueError, match="not of images of one size"):
+    with pytest.raises(ValueError, match="not of one metric and one size of images"):
         alex.between(alex.embed(images(0)), alex.embed(images(0, size=(40, 36))))
 
 

@@ -1,6 +1,7 @@
 """A training step is the same for any number of devices, and cropping changes nothing but the time."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -55,9 +56,10 @@ def test_cropped_frontend_gives_the_loss_and_gradients_of_whole_bands(pyramid):
     assert_cropping_changes_nothing(config)
 
 
+@pytest.mark.parametrize("members", [1, *slow(2, kept="one member")])
 @pytest.mark.parametrize("objective", ["ixyz", *nightly("infonce", "single-infonce")])
-def test_cropping_changes_nothing_where_the_loss_sees_z_normalised(objective):
-    model = dataclasses.replace(MODEL, folding=(1, 2), support=3, members=2, mixtures=1, normalisation=0.3)
+def test_cropping_changes_nothing_where_the_loss_sees_z_normalised(objective, members):
+    model = dataclasses.replace(MODEL, folding=(1, 2), support=3, members=members, mixtures=1, normalisation=0.3)
     config = dataclasses.replace(SMALL, model=model, objective=objective, normalised=True)
     assert_cropping_changes_nothing(config)
 
@@ -67,7 +69,9 @@ def test_the_loss_sees_z_normalised_only_if_told_so():
     config = dataclasses.replace(SMALL, model=model)
     unknown = dataclasses.replace(config, model=dataclasses.replace(model, normalisation=0.0))
     told = dataclasses.replace(config, normalised=True)
-    plain, same, other = (float(loss_and_gradients(c, pairs(2))[0]["I"]) for c in (unknown, config, told))
+    params, rest = step.init(config, mesh_of(1)).params, (pairs(2), jnp.int32(3), jax.random.key(1))
+    found = (jax.jit(functools.partial(step.loss, c))(params, *rest)[1] for c in (unknown, config, told))
+    plain, same, other = (float(metrics["I"]) for metrics in found)
     assert plain == same and abs(plain - other) > 1e-3
 
 
@@ -93,10 +97,10 @@ def test_training_on_one_batch_raises_the_objective(objective, promoting):
     state, train_step = step.init(config, mesh), step.make(config, mesh)
     batch = jax.device_put(pairs(), step.batched(mesh))
     information = []
-    for _ in range(12):
+    for _ in range(20):
         state, metrics = train_step(state, batch)
         information.append(float(metrics["I"]))
-    assert int(state.step) == 12
+    assert int(state.step) == 20
     assert information[-1] > information[0] + 0.05
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.params))
 

@@ -74,7 +74,14 @@ def test_a_row_knows_its_line_in_the_file(tmp_path):
         (PLAIN.replace(",x\nb", ',"x\nb').replace("y\n", 'y"\n'), "row 2: a double quote is open"),
         (PLAIN.replace("b.png", '"b".png'), "row 3: a double quote is open or in the wrong place"),
         (PLAIN.replace("image", '"image'), "row 1: a double quote is open"),
-        (PLAIN.replace("b.png,2.5,x", "b.png"), "row 3 has 1 field instead of 3"),
+        (
+            PLAIN.replace("b.png,2.5,x", "b.png"),
+            "row 3 has 1 field instead of 3 (image, score, type); complete the row",
+        ),
+        (
+            "image,score,,\na.png,3,5,\n",
+            "row 2 has 3 fields instead of 2 (image, score); put a field that holds a comma",
+        ),
         (
             PLAIN.replace("b.png,2.5,x", "b.png,2,5,x"),
             "row 3 has 4 fields instead of 3 (image, score, type); put a field",
@@ -107,6 +114,7 @@ def test_a_row_knows_its_line_in_the_file(tmp_path):
         (PLAIN.split("\n", 1)[1], "has no column image, score"),
         ("image,score\n", "has no rows but its header"),
         ("image,score\n,\n\n", "has no rows but its header"),
+        (",;\t\n,,\n", "has no column image, score"),
         ("", "is empty"),
         ("\n \n", "is empty"),
         ("<!DOCTYPE html>\n<html>", "not a table as text but a web page"),

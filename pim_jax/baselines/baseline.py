@@ -47,7 +47,7 @@ class Baseline:
           [N] float32, lower is closer; [] for two single images.
 
         Raises:
-          TypeError: an image is not floating-point.
+          TypeError: an image is no array, or not floating-point.
           ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
         """
         x, y, single = inputs.pair(self, x, y)
@@ -77,6 +77,7 @@ class Baseline:
           [N] float32.
 
         Raises:
+          TypeError: they are not what `embed` makes.
           ValueError: they are of images of different sizes, or of another metric.
         """
         inputs.check_embeddings(z_x, z_y)

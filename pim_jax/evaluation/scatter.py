@@ -1,4 +1,4 @@
-"""Scatter plots of metrics against people: a panel per metric, two to a row and few enough to a page to be printed."""
+"""Scatter plots of metrics against people: a panel per metric, two in a row, as many as a page holds."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,1 +1,1 @@
-"""PIM's networks, as pure functions: pyramid, frontend, encoders, mixtures."""
+"""PIM's networks as pure functions: pyramid, frontend, encoders and mixtures."""

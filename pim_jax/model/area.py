@@ -1,4 +1,4 @@
-"""Resizing by area, which keeps the mean: how the maps of coarse bands are spread over the pixels."""
+"""Resizing by area, which keeps the mean. So the maps of coarse bands are spread over the pixels."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,10 @@ def spread(band_map: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 def _area_weights(have: int, want: int) -> np.ndarray:
-    """[want, have]: the share of each of `want` equal cells that each of `have` equal cells of the same span covers."""
+    """Returns [want, have]: which share of each of `want` equal cells each of `have` equal cells covers.
+
+    Both divide the same span.
+    """
     edges = np.arange(want + 1) * (have / want)
     cells = np.arange(have)
     overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)

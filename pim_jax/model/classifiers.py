@@ -1,6 +1,6 @@
-"""The convolutions of two classifiers, AlexNet and VGG16: deep networks that look at one scale (paper, section 3.4).
+"""The convolutions of two classifiers, AlexNet and VGG16. They are deep and look at one scale (paper, section 3.4).
 
-LPIPS compares what they compute with trained weights; ablations of PIM train them from scratch.
+LPIPS compares what they compute with trained weights. Ablations of PIM train them from scratch.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ class Network(NamedTuple):
       name: of the network.
       supports: sides of the kernels of every convolution.
       units: of every convolution.
-      stride: of the first convolution; the others have 1.
+      stride: of the first convolution. The others have 1.
       paddings: of every convolution, zeros on each side.
-      pool: the side of the windows of max-pooling, whose stride is 2.
-      pooled: which convolutions see a pooled image.
+      pool: the side of the windows of max-pooling. Its stride is 2.
+      pooled: which convolutions have max-pooling before them.
       compared: which convolutions' outputs LPIPS compares. The last of them ends the network.
       smallest: the smallest height and width of an image, in pixels.
     """
@@ -66,7 +66,7 @@ NETWORKS = {network.name: network for network in (ALEXNET, VGG16)}
 def activations(
     network: Network, kernels: Sequence[jax.Array], biases: Sequence[jax.Array], image: jax.Array
 ) -> list[jax.Array]:
-    """What the layers that LPIPS compares compute.
+    """The outputs of the layers that LPIPS compares.
 
     Args:
       network: the architecture.
@@ -103,7 +103,7 @@ def activations(
 
 
 def receptive_fields(network: Network) -> list[ReceptiveField]:
-    """Of the samples of each compared layer, fine to coarse.
+    """The receptive fields of the samples of each compared layer, fine to coarse.
 
     Example:
       >>> receptive_fields(VGG16)[0]
@@ -120,7 +120,9 @@ def receptive_fields(network: Network) -> list[ReceptiveField]:
 
 
 def bands(layers: Sequence, *, hidden: bool) -> list:
-    """Which of the compared layers, fine to coarse, make up the representation, coarse to fine: all or only the last.
+    """Chooses which of the compared layers are bands: all of them if `hidden`, otherwise only the last.
+
+    Layers come fine to coarse, and bands coarse to fine.
 
     Example:
       >>> bands("abc", hidden=True), bands("abc", hidden=False)

@@ -1,4 +1,4 @@
-"""What PIM's networks look like, as numbers."""
+"""The architecture of PIM's networks, as numbers."""
 
 import dataclasses
 import math
@@ -17,27 +17,28 @@ _OF_CNN = ("folding", "support", "skip_connections", "members")  # fields that m
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """What the networks look like. The defaults are the paper's PIM-1.
+    """The architecture of the networks. The defaults are the paper's PIM-1.
 
     Attributes:
       pyramid: "steerable", "laplacian" or "none" (one network on the image itself).
-      scales: bandpass scales of the steerable pyramid, bands of the Laplacian one.
+      scales: bandpass scales of the steerable pyramid, or bands of the Laplacian one.
       orientations: oriented bands per scale of the steerable pyramid: 1, 2, 4 or 6.
-      laplacian_residual: the coarsest Laplacian band is the lowpass image.
-      network: "cnn", PIM's own; or "alexnet" or "vgg16", on the image itself: the outputs of their last convolution
-        stand in for the bands (paper, section 3.4).
-      hidden: the outputs of every layer that LPIPS compares are bands of their own. Not for "cnn".
+      laplacian_residual: whether the coarsest Laplacian band is the lowpass image.
+      network: "cnn" is PIM's own. "alexnet" and "vgg16" see the image itself, and the outputs of their last
+        convolution stand in for the bands (paper, section 3.4).
+      hidden: whether the outputs of every layer that LPIPS compares are bands of their own. Not for "cnn".
       folding: sides of the blocks of samples that are folded into channels before the "cnn", for each band, coarse to
-        fine; the last one holds for all further bands. 1 leaves a band as it is.
+        fine. The last one holds for all further bands. 1 leaves a band as it is.
       widths: units of each convolutional layer of the "cnn".
-      support: samples a side of its kernels; odd.
-      skip_connections: its layers but the last add their input before the ReLU, where they have as many units.
-      members: networks side by side, each with its own parameters, whose distances are averaged.
+      support: samples a side of its kernels. It is odd.
+      skip_connections: whether a layer adds its input before the ReLU. The last layer does not, nor does one whose
+        number of units differs from that of its input.
+      members: networks side by side. Each has its own parameters, and their distances are averaged.
       mixtures: components K of the marginal encoder.
       dimensions: dimensions of z at each position.
       layers: ReLU layers in each path of the encoders.
-      normalisation: c of the divisive normalisation of z, see `pim_jax.model.normalisation`; 0 leaves z as it is.
-      head: "paper" ends the means' path with a linear layer, "released" (the official checkpoints) does not.
+      normalisation: c of the divisive normalisation of z, see `pim_jax.model.normalisation`. 0 leaves z as it is.
+      head: "paper" ends the path of the means with a linear layer. "released" does not, like the official checkpoints.
 
     Raises:
       ValueError: a field has a value that no model can have.
@@ -92,14 +93,14 @@ class ModelConfig:
 
     @property
     def multiscale(self) -> Folded:
-        """The pyramid that `pyramid` names, with what it needs to know, folded."""
+        """The pyramid that `pyramid` names, with its settings, folded."""
         kind = PYRAMIDS[self.pyramid]
         options = {field.name: getattr(self, field.name) for field in dataclasses.fields(kind)}
         return Folded(kind(**options), self.folding)
 
     @property
     def receptive_fields(self) -> tuple[ReceptiveField, ...]:
-        """Of the samples of each band, which is what the networks see; those of the members one after the other."""
+        """The receptive fields of the samples of each band, which the networks see. Members follow one another."""
         if self.network != "cnn":
             layers = classifiers.receptive_fields(classifiers.NETWORKS[self.network])
             return tuple(classifiers.bands(layers, hidden=self.hidden))
@@ -107,7 +108,7 @@ class ModelConfig:
 
     @property
     def radius(self) -> int:
-        """How many samples of a band to each side z depends on, behind the "cnn".
+        """On how many samples of a band to each side z depends, after the "cnn".
 
         Example:
           >>> ModelConfig().radius, ModelConfig(support=3, normalisation=1.0).radius
@@ -124,7 +125,7 @@ class ModelConfig:
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """How many channels each band has that the "cnn" sees.
+        """How many channels of each band the "cnn" sees.
 
         Example:
           >>> ModelConfig(scales=1, orientations=1, folding=(1, 2)).inputs

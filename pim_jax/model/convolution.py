@@ -1,13 +1,13 @@
-"""Stride-1 convolution of feature maps with square odd kernels: the one place where PIM spends its time.
+"""Stride-1 convolution of feature maps with square odd kernels. This is where PIM spends its time.
 
-On CPU, 5x5 kernels between wide layers go through Toom-Cook minimal filtering F(4x4, 5x5): 64 products for 16 outputs
-instead of 400, done as 64 matrix products, strip by strip. Its rounding error is about 1e-5 of the largest output;
-what it gains depends on the machine (`benchmarks/convolution.py`). XLA takes half a second to compile it, so small
-inputs, whose convolution takes less than that, keep to XLA's. Other backends use their own convolution.
+On CPU, 5x5 kernels between wide layers go through Toom-Cook minimal filtering F(4x4, 5x5). It needs 64 products for 16
+outputs instead of 400, and does them as 64 matrix products, strip by strip. Its rounding error is about 1e-5 of the
+largest output. What it gains depends on the machine (`benchmarks/convolution.py`). XLA takes half a second to compile
+it. So small inputs keep to XLA's convolution, which takes less than that. Other backends use their own convolution.
 
-Under `jax.default_matmul_precision("bfloat16")` what is multiplied is rounded to bfloat16, and sums are float32: what
-tensor cores and matrix units do fastest. CPUs round too, so that all devices give the same. Only reverse-mode gradients
-are there then; they are bfloat16.
+Under `jax.default_matmul_precision("bfloat16")` operands are rounded to bfloat16, and sums are float32. Tensor cores
+and matrix units do that fastest. CPUs round too, so all devices give the same. There are only reverse-mode gradients
+then, and they are bfloat16.
 """
 
 import functools
@@ -21,9 +21,9 @@ from jax.custom_derivatives import SymbolicZero
 _TILE = 4
 _SUPPORT = 5
 _WORTH_COMPILING = 10_000  # positions of the input
-_WORTH_TRANSFORMING = 16  # channels: the products that are saved grow with their number, the transforms do not
+_WORTH_TRANSFORMING = 16  # channels: the more there are, the more products the transforms save
 _TILES_AT_ONCE = 128
-_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # and infinity: the customary choice, small and with exact reciprocals
+_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # and infinity: the usual choice, small and with exact reciprocals
 
 PRECISIONS = ("default", "high", "highest", "bfloat16")  # what `jax.default_matmul_precision` may be here
 
@@ -92,7 +92,7 @@ _in_bfloat16.defvjp(_forward, _backward)
 
 
 def _round(array: jax.Array) -> jax.Array:
-    """To bfloat16, as float32: XLA would remove a conversion there and back."""
+    """Rounds to bfloat16, and keeps float32. XLA would remove a conversion there and back."""
     return jax.lax.reduce_precision(array, 8, 7)
 
 
@@ -107,10 +107,10 @@ def _direct(padding: Padding, sums: jnp.dtype | None = None, kernel_layout: str 
 
 
 def _looped(padding: Padding):
-    """`_direct`, with a gradient for x that is fast on CPU also within a loop, as over regions.
+    """`_direct`, with a gradient for x that is fast on CPU within a loop too, such as that over regions.
 
-    There, XLA has a fast convolution only for kernels in the order HWIO. That of JAX's gradient is in the order HWOI,
-    unless the derivative was.
+    In a loop, XLA has a fast convolution only for kernels in the order HWIO. The kernel of JAX's gradient is in the
+    order HWOI, unless that of the derivative was.
     """
     direct, derivative = _direct(padding), _direct(padding, kernel_layout="HWOI")
     convolve = jax.custom_jvp(direct)
@@ -133,7 +133,7 @@ def _minimal(padding: Padding):
         n, height, width, _ = x.shape
         out = [length + sum(pad) - _SUPPORT + 1 for length, pad in zip((height, width), padding, strict=True)]
         tiles = [-(-length // _TILE) for length in out]
-        # Strips of whole rows of tiles, one after the other, so that what is in work stays in the cache.
+        # Strips of whole rows of tiles, one after the other, so that the strip in work stays in the cache.
         high = _TILE * min(tiles[0], max(1, _TILES_AT_ONCE // (n * tiles[1])))
         count = -(-_TILE * tiles[0] // high)
         (top, _), (left, _) = padding
@@ -156,8 +156,8 @@ def _minimal(padding: Padding):
 def _strip(x: jax.Array, weights: jax.Array) -> jax.Array:
     """Filters rows of tiles: [n, 4 r + 4, 4 t + 4, C] by transformed kernels [64, C, K] -> [n, 4 r, 4 t, K].
 
-    Tiles of 8 overlap by 4: each is a block of 4 rows and the next, and a block of 4 columns and the next. A barrier
-    keeps XLA from computing one transform again for every value of the next.
+    Tiles of 8 overlap by 4. Each is a block of 4 rows and the next block, and a block of 4 columns and the next. A
+    barrier keeps XLA from computing one transform again for every value of the following one.
     """
     n, channels = x.shape[0], x.shape[-1]
     rows, columns = (length // _TILE - 1 for length in x.shape[1:3])
@@ -175,7 +175,7 @@ def _strip(x: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 def _transform(matrix: np.ndarray, parts: list[jax.Array], axis: int) -> jax.Array:
-    """Products of a small matrix with a vector of arrays, stacked."""
+    """Multiplies a small matrix with a vector of arrays, and stacks the products."""
     sums = [sum(float(weight) * part for weight, part in zip(row, parts, strict=True) if weight) for row in matrix]
     return jax.lax.optimization_barrier(jnp.stack(sums, axis))
 
@@ -192,7 +192,7 @@ def _toom_cook() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return np.concatenate([np.vander(_POINTS, length, increasing=True), at_infinity])
 
     kernel, input_ = evaluate(_SUPPORT), np.linalg.inv(evaluate(size)).T
-    # Equal magnitudes on both sides of each product: less rounding.
+    # Equal magnitudes on both sides of each product make less rounding.
     balance = np.sqrt(np.abs(input_).max(1) / np.abs(kernel).max(1))[:, None]
     return evaluate(_TILE).T, kernel * balance, input_ / balance
 

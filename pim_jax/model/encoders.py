@@ -1,4 +1,4 @@
-"""The two encoders: features of the frontend -> distributions of z (paper, section 2.4 and Fig. 2)."""
+"""The two encoders, from features of the frontend to distributions of z (paper, section 2.4 and Fig. 2)."""
 
 import functools
 
@@ -10,12 +10,12 @@ from pim_jax.model.mixture import Mixture
 
 HEADS = ("paper", "released")
 
-# They have few operations beside the CNNs, and whatever they round goes into the distance as it is.
+# Encoders have few operations beside the CNNs, and what they round goes into the distance as it is.
 _linear = functools.partial(nnx.Linear, precision="highest")
 
 
 class MarginalEncoder(nnx.Module):
-    """q(z|x) of one band: a mixture per position. `head="released"` leaves out the last linear layer of the means."""
+    """q(z|x) of one band: a mixture at each position. `head="released"` has no last linear layer of the means."""
 
     def __init__(self, features: int, *, mixtures: int, dimensions: int, layers: int, head: str, rngs: nnx.Rngs):
         self.mixtures, self.dimensions, self.layers, self.head = mixtures, dimensions, layers, head
@@ -49,7 +49,7 @@ class MarginalEncoder(nnx.Module):
 
 
 class FullEncoder(nnx.Module):
-    """The mean of p(z|x,y) of one band: x's features, modulated by those of y. Needed for training only."""
+    """The mean of p(z|x,y) of one band: x's features, modulated by those of y. Only training needs it."""
 
     def __init__(self, features: int, *, dimensions: int, layers: int, head: str, rngs: nnx.Rngs):
         self.layers, self.head = layers, head

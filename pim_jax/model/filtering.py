@@ -1,13 +1,13 @@
-"""Linear filters on images, the arithmetic of the pyramids: float32, every colour channel alone.
+"""Linear filters on images: the arithmetic of the pyramids.
 
-The precision is "highest" whatever that of other matrix products.
+Every colour channel is filtered alone, in float32. The precision is "highest", whatever that of other matrix products.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-_WORTH_COMPILING = 50_000  # positions of the image: the loops that are fast on CPU take XLA a second to compile
+_WORTH_COMPILING = 50_000  # positions of the image: XLA takes a second to compile the loops that are fast on CPU
 
 
 def correlate(image: jax.Array, taps: np.ndarray, *, stride: int = 1, padding: int | None = None) -> list[jax.Array]:
@@ -17,7 +17,7 @@ def correlate(image: jax.Array, taps: np.ndarray, *, stride: int = 1, padding: i
       image: [N, H, W, C] float.
       taps: [n, n] or [n, n, filters].
       stride: of the output, in both directions.
-      padding: zeros on each side; `n // 2` unless given.
+      padding: zeros on each side, `n // 2` if None.
 
     Returns:
       [N, h, w, C] for each filter, h = (H + 2 padding - n) // stride + 1.
@@ -40,10 +40,10 @@ def correlate(image: jax.Array, taps: np.ndarray, *, stride: int = 1, padding: i
 
 
 def _by_rows(image, taps, stride, padding) -> list[jax.Array]:
-    """Adds the image up, shifted and weighted, by one row of taps after the other.
+    """Adds shifted and weighted images, by one row of taps after the other.
 
-    XLA's convolutions of single planes are several times slower on CPU; so is one sum of all shifts, which also takes
-    it seconds to compile.
+    XLA's convolutions of single planes are several times slower on CPU. So is one sum of all shifts. XLA also takes
+    seconds to compile that.
     """
     n, height, width, channels = image.shape
     size, _, bands = taps.shape
@@ -63,7 +63,7 @@ def _by_rows(image, taps, stride, padding) -> list[jax.Array]:
 
 
 def _convolved(image, taps, stride, padding) -> list[jax.Array]:
-    """As one convolution; channels join the batch, since grouped convolutions and their gradients are far slower."""
+    """One convolution. Channels join the batch, because grouped convolutions and their gradients are far slower."""
     n, height, width, channels = image.shape
     planes = image.transpose(0, 3, 1, 2).reshape(n * channels, height, width, 1)
     kernel = jnp.asarray(taps[:, :, None], image.dtype)
@@ -79,12 +79,12 @@ def _convolved(image, taps, stride, padding) -> list[jax.Array]:
 
 
 def expand(low: jax.Array, taps: np.ndarray, size: tuple[int, int]) -> jax.Array:
-    """Doubles the rate and smooths: the transpose of `correlate(image, taps, stride=2, padding=0)`, times 4.
+    """Doubles the rate and smooths. This is the transpose of `correlate(image, taps, stride=2, padding=0)`, times 4.
 
     Args:
-      low: [N, h, w, C]; sample i is sample 2 i + 1 of the result's image.
+      low: [N, h, w, C]. Sample i lies at sample 2 i + 1 of the image.
       taps: [3, 3].
-      size: height and width of the image that `low` was made of.
+      size: height and width of the image that `low` was made from.
 
     Returns:
       [N, height - 4, width - 4, C]: the image without two samples at every border.
@@ -96,7 +96,7 @@ def expand(low: jax.Array, taps: np.ndarray, size: tuple[int, int]) -> jax.Array
     n, height, width, channels = low.shape
     planes = low.transpose(0, 3, 1, 2).reshape(n * channels, height, width, 1)
     kernel = jnp.asarray(4 * taps[:, :, None, None], low.dtype)
-    # Low sample i sits at 2 i + 1; the wanted span is [2, size - 2).
+    # Low sample i lies at 2 i + 1. The wanted span is [2, size - 2).
     pads = [(0, whole - 2 - (2 * length - 1)) for whole, length in zip(size, (height, width), strict=True)]
     out = jax.lax.conv_general_dilated(
         planes,

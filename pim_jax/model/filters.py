@@ -14,11 +14,11 @@ ORIENTATIONS = (1, 2, 4, 6)
 
 
 class SteerableFilters(NamedTuple):
-    """Float32 taps; every side is odd, so that each filter has a centre."""
+    """Float32 taps. Every side is odd, so each filter has a centre."""
 
     lowpass0: np.ndarray  # [n, n], applied once, before the recursion
     highpass0: np.ndarray  # [n, n], gives the highpass residual
-    lowpass: np.ndarray  # [n, n], applied before each decimation; sums to 2
+    lowpass: np.ndarray  # [n, n], applied before each decimation; its sum is 2
     oriented: np.ndarray  # [n, n, orientations]
 
 

@@ -1,4 +1,4 @@
-"""Folding (space to depth): a block of samples becomes the channels of one, so that networks run at a lower rate."""
+"""Folding, or space to depth: a block of samples becomes the channels of one. So networks run at a lower rate."""
 
 import dataclasses
 import math
@@ -12,15 +12,15 @@ from pim_jax.model.receptive_field import ReceptiveField
 
 @dataclasses.dataclass(frozen=True)
 class Folded:
-    """A pyramid whose bands are folded; itself a `pim_jax.model.pyramid.Pyramid`.
+    """A pyramid whose bands are folded. It is itself a `pim_jax.model.pyramid.Pyramid`.
 
     Attributes:
-      pyramid: whose bands they are.
+      pyramid: the pyramid whose bands are folded.
       folding: the sides of the blocks of each band, coarse to fine. The last one holds for all further bands.
 
     References:
-      Shi et al., Real-time single image and video super-resolution using an efficient sub-pixel convolutional neural
-      network, CVPR 2016, for the inverse.
+      For the inverse: Shi et al., Real-time single image and video super-resolution using an efficient sub-pixel
+      convolutional neural network, CVPR 2016.
 
     Example:
       >>> from pim_jax.model.steerable import Steerable
@@ -45,7 +45,7 @@ class Folded:
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """Of the blocks of every band."""
+        """The sides of the blocks of every band."""
         return (*self.folding, *(self.folding[-1],) * (self.count - len(self.folding)))
 
     @property
@@ -62,14 +62,14 @@ class Folded:
 
 
 def fold(band: jax.Array, side: int) -> jax.Array:
-    """Makes one sample of every block of `side` x `side` samples; zeros fill the last blocks.
+    """Makes one sample of every block of `side` x `side` samples. Zeros fill the last blocks.
 
     Args:
       band: [N, h, w, C].
       side: of the blocks.
 
     Returns:
-      [N, ceil(h / side), ceil(w / side), side * side * C]: the block's first row of samples comes first.
+      [N, ceil(h / side), ceil(w / side), side * side * C]. The first row of a block comes first.
 
     Example:
       >>> fold(jnp.arange(1.0, 7.0).reshape(1, 2, 3, 1), 2).tolist()

@@ -1,6 +1,6 @@
 """The frontend f: one convolutional network per band of the pyramid (paper, section 2.4 and Fig. 1).
 
-Ablations have one deep network, on the image itself, whose layers stand in for the bands (section 3.4).
+Ablations have one deep network on the image itself. Its layers stand in for the bands (section 3.4).
 """
 
 import itertools
@@ -19,10 +19,12 @@ Window = tuple[Span, Span]  # rows, columns
 
 
 class Cnn(nnx.Module):
-    """Convolutions with ReLU between, linear last, zero padded at the borders of the band.
+    """Convolutions with a ReLU between them. The last one is linear. Borders of the band are zero padded.
 
-    With `skip_connections`, a layer adds its input before the ReLU, where it has as many units (He et al., Deep
-    residual learning for image recognition, CVPR 2016, with one convolution a block).
+    With `skip_connections`, a layer adds its input before the ReLU if the input has as many units.
+
+    References:
+      He et al., Deep residual learning for image recognition, CVPR 2016. Here a block is one convolution.
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...], *, support: int, skip_connections: bool, rngs: nnx.Rngs):
@@ -31,14 +33,14 @@ class Cnn(nnx.Module):
             setattr(self, f"conv{layer}", nnx.Conv(before, after, (support, support), rngs=rngs))
 
     def __call__(self, band: jax.Array, rows: Span, columns: Span) -> jax.Array:
-        """Features in a window of the band, computed from that window and its receptive field alone.
+        """Features in a window of the band. They are computed from that window and its receptive field alone.
 
-        A layer's values outside the band are zero padding, not features; inside, they are computed as far as later
-        layers need them. The result is that of the whole band, cut out.
+        Outside the band, a layer's values are zero padding and not features. Inside, they are computed as far as later
+        layers need them. The result is what the whole band has in the window.
 
         Args:
           band: [N, H, W, channels] float.
-          rows, columns: the wanted window, half-open, within the band.
+          rows, columns: the wanted window, as half-open intervals within the band.
 
         Returns:
           [N, rows, columns, widths[-1]].
@@ -65,14 +67,14 @@ class Cnn(nnx.Module):
 
 
 class Frontend(nnx.Module):
-    """The networks of all bands, coarse to fine; `channels` of each band."""
+    """The networks of all bands, coarse to fine. `channels` has a number for each band."""
 
     def __init__(self, channels: tuple[int, ...], widths: tuple[int, ...], **options):
         for band, before in enumerate(channels):
             setattr(self, f"band{band}", Cnn(before, widths, **options))
 
     def __call__(self, bands: list[jax.Array], windows: list[Window]) -> list[jax.Array]:
-        """Features of every band within its window; see `Cnn.__call__`."""
+        """Features of every band within its window, see `Cnn.__call__`."""
         return [
             getattr(self, f"band{i}")(band, *window)
             for i, (band, window) in enumerate(zip(bands, windows, strict=True))
@@ -80,7 +82,7 @@ class Frontend(nnx.Module):
 
 
 class Classifier(nnx.Module):
-    """The convolutions of a classifier, on the image; see `pim_jax.model.classifiers`."""
+    """The convolutions of a classifier on the image, see `pim_jax.model.classifiers`."""
 
     def __init__(self, network: str, hidden: bool, *, rngs: nnx.Rngs):
         self.network, self.hidden = network, hidden
@@ -106,20 +108,20 @@ def whole(size: tuple[int, int]) -> Window:
 def centres(bands: list[tuple[int, int]], fields: tuple[ReceptiveField, ...], size: int) -> list[Window]:
     """Returns windows of `size` samples a side around the middle of the image, aligned across scales (paper, A.2).
 
-    Sample `size // 2` of every window lies at one point of the image: the grid point of the coarsest band nearest the
-    middle; or, where layers are pooled or bands folded, at most half a sample beside it. A band smaller than `size` is
-    taken whole.
+    Sample `size // 2` of every window lies at one point of the image. This is the sample of the coarsest band that is
+    nearest the middle. Where layers are pooled or bands folded, it lies at most half a sample beside that. A band
+    smaller than `size` is taken whole.
 
     Args:
-      bands: height and width of each.
-      fields: of the samples of each band.
+      bands: height and width of each band.
+      fields: the receptive fields of the samples of each band.
       size: samples a side.
     """
     return [tuple(_centre(axis, bands, fields, i, size) for axis in (0, 1)) for i in range(len(bands))]
 
 
 def cut(x: jax.Array, have: Window, want: Window) -> jax.Array:
-    """Cuts the window `want` out of x, [N, h, w, …], which is the window `have` of its band."""
+    """Cuts the window `want` of a band out of x, [N, h, w, …]. x is the window `have` of that band."""
     rows, columns = (slice(w[0] - h[0], w[1] - h[0]) for h, w in zip(have, want, strict=True))
     return x[:, rows, columns]
 
@@ -134,7 +136,7 @@ def _centre(axis: int, bands: list[tuple[int, int]], fields: tuple[ReceptiveFiel
 
 
 def grow(window: Window, margin: int, size: tuple[int, int]) -> Window:
-    """Returns the window with so many samples more on each side, as far as a band of this height and width has them.
+    """Returns the window with `margin` samples more on each side, as far as a band of this height and width has them.
 
     Example:
       >>> grow(((1, 5), (4, 8)), 2, (16, 9))

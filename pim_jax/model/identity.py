@@ -1,4 +1,4 @@
-"""No pyramid: the image is the only band (ablations, paper, section 3.4)."""
+"""No pyramid: the image is the only band. For ablations (paper, section 3.4)."""
 
 import dataclasses
 

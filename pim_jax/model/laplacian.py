@@ -1,4 +1,4 @@
-"""The Laplacian pyramid of the released code: unpadded, so that bands lose their borders."""
+"""The Laplacian pyramid of the released code. It is not padded, so bands lose their borders."""
 
 import dataclasses
 
@@ -13,11 +13,11 @@ _LOST = 4  # samples that a difference loses: two at each border
 
 @dataclasses.dataclass(frozen=True)
 class Laplacian:
-    """Differences between an image and what is left of it at half the rate.
+    """A band is the difference between an image and what is left of it at half the rate.
 
     Attributes:
       scales: number of bands.
-      laplacian_residual: the coarsest band is the lowpass image itself, not one more difference.
+      laplacian_residual: whether the coarsest band is the lowpass image itself, and not one more difference.
 
     References:
       Burt & Adelson, IEEE Trans. Communications 1983; paper, section 3.4.
@@ -41,7 +41,7 @@ class Laplacian:
 
     @property
     def period(self) -> int:
-        return 2**self.scales  # a difference is one from a band at half its rate, also the coarsest
+        return 2**self.scales  # every difference, the coarsest too, is from a band at half its rate
 
     @property
     def receptive_fields(self) -> tuple[ReceptiveField, ...]:

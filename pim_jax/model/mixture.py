@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians with unit variance, one at every position: the distributions of PIM (paper, section 2.2)."""
+"""Mixtures of Gaussians with unit variance. PIM has one at every position (paper, section 2.2)."""
 
 import math
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 
 class Mixture(NamedTuple):
-    """`K` components in `D` dimensions; leading axes are batch and space. `K = 1` is a single Gaussian."""
+    """`K` components in `D` dimensions. The leading axes are batch and space. `K = 1` is a single Gaussian."""
 
     means: jax.Array  # [..., K, D]
     logits: jax.Array  # [..., K], unnormalised log-weights
@@ -57,8 +57,7 @@ def noise(like: Mixture, key: jax.Array, num_samples: int) -> Noise:
     components, values = (
         (num_samples, *shape) for shape in (like.logits.shape, (*like.means.shape[:-2], like.means.shape[-1]))
     )
-    # Vectors are drawn and reshaped, here and elsewhere, because XLA takes many seconds to compile draws of high rank
-    # on CPU.
+    # Here and elsewhere, vectors are drawn and reshaped. On CPU, XLA takes many seconds to compile draws of high rank.
     return Noise(
         jax.random.gumbel(component_key, (math.prod(components),), like.logits.dtype).reshape(components),
         jax.random.normal(value_key, (math.prod(values),), like.means.dtype).reshape(values),
@@ -66,7 +65,7 @@ def noise(like: Mixture, key: jax.Array, num_samples: int) -> Noise:
 
 
 def sample(mixture: Mixture, noise: Noise) -> jax.Array:
-    """Samples, [num_samples, ..., D]; differentiable in the means, not in the logits."""
+    """Returns samples, [num_samples, ..., D]. They are differentiable in the means, not in the logits."""
     # The largest of logits + Gumbel noise is a categorical draw.
     component = jnp.argmax(mixture.logits[None] + noise.components, -1)
     means = jnp.take_along_axis(mixture.means[None], component[..., None, None], -2)[..., 0, :]
@@ -74,10 +73,10 @@ def sample(mixture: Mixture, noise: Noise) -> jax.Array:
 
 
 def symmetric_kl(p: Mixture, q: Mixture) -> jax.Array:
-    """KL(p‖q) + KL(q‖p) of single Gaussians, in nats: the squared distance of the means, [...].
+    """KL(p‖q) + KL(q‖p) of single Gaussians, in nats, [...]. It is the squared distance of the means.
 
     Raises:
-      ValueError: a mixture has several components, for which there is no closed form.
+      ValueError: a mixture has several components. There is no closed form for them.
     """
     if p.means.shape[-2] != 1 or q.means.shape[-2] != 1:
         raise ValueError("the divergence of mixtures has no closed form: use symmetric_kl_monte_carlo")
@@ -87,7 +86,7 @@ def symmetric_kl(p: Mixture, q: Mixture) -> jax.Array:
 def symmetric_kl_monte_carlo(p: Mixture, q: Mixture, key: jax.Array, num_samples: int) -> jax.Array:
     """Estimates KL(p‖q) + KL(q‖p) from `num_samples` of each side, in nats (paper, equation 3), [...].
 
-    Both sides have the same noise, so the estimate is symmetric in p and q up to rounding, and exactly 0 at p = q.
+    Both sides have the same noise. So the estimate is symmetric in p and q up to rounding, and exactly 0 at p = q.
     """
     drawn = noise(p, key, num_samples)
 

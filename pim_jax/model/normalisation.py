@@ -1,7 +1,7 @@
-"""Divisive normalisation of z: what changes much from place to place counts less there, as in contrast masking.
+"""Divisive normalisation of z. Where z changes much from place to place, it counts less, as in contrast masking.
 
-z / sqrt(c + v) stands in for z, with v the variance of z among its neighbours. It is a function of one image, so what
-is compared is still an embedding, and the distance still a squared difference.
+z / sqrt(c + v) takes the place of z, and v is the variance of z among its neighbours. It is a function of one image. So
+it is still an embedding that is compared, and the distance is still a squared difference.
 """
 
 import jax
@@ -20,7 +20,7 @@ def normalise(q: Mixture, constant: float) -> Mixture:
 
     Args:
       q: q(z|x), means [N, h, w, K, D].
-      constant: c, positive: variances far below it change nothing but the unit.
+      constant: c, positive. Variances far below it change nothing except the unit.
 
     Returns:
       The same shapes. The components of a position share its divisor.
@@ -40,7 +40,7 @@ def normalise(q: Mixture, constant: float) -> Mixture:
 def local_variance(z: jax.Array) -> jax.Array:
     """The variance in the box around every position, averaged over dimensions.
 
-    Beyond the borders there is nothing: there the box is what of it lies within.
+    At the borders, the box is the part of it that lies within the image.
 
     Args:
       z: [N, h, w, D].
@@ -61,7 +61,8 @@ def local_variance(z: jax.Array) -> jax.Array:
 def _pool(mean: jax.Array, variance: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     """Means [N, h, w, D] and variances [N, h, w] of boxes that are `SUPPORT` times as long along an axis.
 
-    From differences to the mean, not of squares: those cancel where z is long and hardly varies.
+    Variances are computed from differences to the mean, and not as a difference of squares. Squares cancel where z is
+    long and hardly varies.
     """
     length = mean.shape[axis]
     means, variances = ([_shift(x, by, axis) for by in range(SUPPORT)] for x in (mean, variance))
@@ -73,7 +74,7 @@ def _pool(mean: jax.Array, variance: jax.Array, axis: int) -> tuple[jax.Array, j
 
 
 def _weights(length: int) -> np.ndarray:
-    """[SUPPORT, length]: the shares of the samples of the box around each of `length` samples, 0 beyond the ends."""
+    """[SUPPORT, length]: the weights of the samples in the box around each sample. They are 0 beyond the ends."""
     places = np.arange(length) + np.arange(SUPPORT)[:, None] - RADIUS
     within = ((places >= 0) & (places < length)).astype(np.float32)
     return within / within.sum(0)
@@ -85,6 +86,6 @@ def _along(weight: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _shift(x: jax.Array, by: int, axis: int) -> jax.Array:
-    """The samples `by - RADIUS` further on, zeros beyond the ends."""
+    """The samples `by - RADIUS` further on, with zeros beyond the ends."""
     padding = [(RADIUS, RADIUS) if i == axis else (0, 0) for i in range(x.ndim)]
     return jax.lax.slice_in_dim(jnp.pad(x, padding), by, by + x.shape[axis], axis=axis)

@@ -21,7 +21,7 @@ Params = dict
 
 
 class Networks(nnx.Module):
-    """All networks; each band has its own encoders and, unless it is a layer of a classifier, its own frontend."""
+    """All networks. Each band has its own encoders. It also has its own frontend, unless it is a classifier's layer."""
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
         shape = dict(dimensions=config.dimensions, layers=config.layers, head=config.head, rngs=rngs)
@@ -40,8 +40,8 @@ class Networks(nnx.Module):
 def init(config: ModelConfig, key: jax.Array) -> Params:
     """Returns fresh parameters: Glorot-uniform weights and zero biases, the defaults of the released code.
 
-    The weights of AlexNet and VGG16 are He-uniform: Glorot's would make the activations of VGG16's last layer a
-    hundred times smaller than those of the first.
+    The weights of AlexNet and VGG16 are He-uniform. Glorot's would make the activations of VGG16's last layer a
+    hundred times smaller than those of the first one.
 
     Example:
       >>> params = init(ModelConfig(), jax.random.key(0))
@@ -78,15 +78,15 @@ def features(
 
     Args:
       image: [N, H, W, 3].
-      centre: compute only that many samples a side around the middle of each band, aligned across scales; the values
-        are those of the whole band.
-      margin: that many more to each side, as far as the band has them.
+      centre: how many samples a side to compute around the middle of each band, aligned across scales. Their values
+        are those of the whole band. All samples if None.
+      margin: how many more samples to compute on each side, as far as the band has them.
 
     Returns:
       [N, h, w, channels] per band, coarse to fine.
     """
     if config.network != "cnn":
-        # Strides and pooling make windows intricate, and a training crop is hardly larger than what its middle sees.
+        # Strides and pooling make windows intricate. And a training crop is hardly larger than what its middle sees.
         layers = _bind(config, params).frontend(image)
         wholes = _wholes(layers)
         windows = wholes if centre is None else centres(config, image.shape[1:3], centre, margin)
@@ -97,18 +97,18 @@ def features(
 
 
 def bands(config: ModelConfig, image: jax.Array) -> list[jax.Array]:
-    """The folded pyramid of [N, H, W, 3], coarse to fine, once for every member; see `pim_jax.model.pyramid`."""
+    """The folded pyramid of [N, H, W, 3], coarse to fine, once for every member. See `pim_jax.model.pyramid`."""
     return _bands(config.multiscale, image) * config.members
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _bands(multiscale: Folded, image: jax.Array) -> list[jax.Array]:
-    """Jitted, so that its hundreds of operations are traced once for each shape, however often a program has them."""
+    """Jitted, so that its hundreds of operations are traced once for each shape, however often a program calls it."""
     return multiscale.bands(image)
 
 
 def frontend_of(config: ModelConfig, params: Params, bands: list[jax.Array]) -> list[jax.Array]:
-    """The output of the network "cnn" for given bands, or parts of them, [N, h, w, widths[-1]] each."""
+    """The output of the network "cnn", [N, h, w, widths[-1]] for each of the given bands or parts of bands."""
     return _bind(config, params).frontend(bands, _wholes(bands))
 
 
@@ -139,23 +139,23 @@ def centres(config: ModelConfig, size: tuple[int, int], centre: int, margin: int
 
 
 def marginal(config: ModelConfig, params: Params, features: list[jax.Array]) -> list[Mixture]:
-    """q(z|x): a mixture per band and position, from the features of x, before it is normalised."""
+    """q(z|x) from the features of x, before it is normalised: a mixture for each band and position."""
     encoder = _bind(config, params).marginal
     return [encoder[f"band{i}"](f) for i, f in enumerate(features)]
 
 
 def embed(config: ModelConfig, params: Params, features: list[jax.Array]) -> list[Mixture]:
-    """q(z|x) as the metric compares it: normalised, where the configuration says so.
+    """q(z|x) as the metric compares it. It is normalised if the configuration says so.
 
     Args:
-      features: [N, h, w, channels] per band, of whole bands, or of windows whose outermost samples are not used:
-        z depends on `normalisation.RADIUS` samples to each side.
+      features: [N, h, w, channels] per band. They are those of whole bands, or of windows whose outermost samples are
+        not used, because normalised z depends on `normalisation.RADIUS` samples to each side.
     """
     return normalise(config, marginal(config, params, features))
 
 
 def normalise(config: ModelConfig, mixtures: list[Mixture]) -> list[Mixture]:
-    """Normalises z of whole bands, [N, h, w, K, dimensions], or leaves it as it is; see `embed`."""
+    """Normalises z of whole bands, [N, h, w, K, dimensions], or leaves it as it is. See `embed`."""
     if not config.normalisation:
         return mixtures
     return [normalisation.normalise(mixture, config.normalisation) for mixture in mixtures]
@@ -182,7 +182,7 @@ def _split(config: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
     """The structure of the networks, and the shapes of their parameters."""
 
     def build():
-        # Any key will do, and `nnx.Rngs` would count every key under the trace, which takes three times as long.
+        # Any key will do. `nnx.Rngs` would count every key under the trace, and take three times as long.
         key = jax.random.key(0)
         return Networks(config, rngs=types.SimpleNamespace(params=lambda: key))
 
@@ -190,10 +190,10 @@ def _split(config: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
 
 
 def _glorot_limit(leaf: jax.ShapeDtypeStruct) -> float:
-    """The bound of uniform weights [..., inputs, outputs]; 0 for a bias (Glorot & Bengio 2010)."""
+    """The bound of uniform weights [..., inputs, outputs], or 0 for a bias (Glorot & Bengio 2010)."""
     return (6 / (math.prod(leaf.shape[:-2]) * sum(leaf.shape[-2:]))) ** 0.5 if leaf.ndim > 1 else 0.0
 
 
 def _he_limit(leaf: jax.ShapeDtypeStruct) -> float:
-    """The same for layers that are followed by a ReLU, which halves the mean square (He et al. 2015)."""
+    """The same for layers with a ReLU after them. It halves the mean square (He et al. 2015)."""
     return (6 / math.prod(leaf.shape[:-1])) ** 0.5 if leaf.ndim > 1 else 0.0

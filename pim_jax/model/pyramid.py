@@ -1,7 +1,7 @@
-"""Multi-scale transforms without parameters: image -> bands, coarse to fine (paper, section 2.4).
+"""Multi-scale transforms without parameters, from an image to bands, coarse to fine (paper, section 2.4).
 
 Every colour channel is filtered alone, in float32 whatever the precision of matrix products. Bands come in the order of
-the released TensorFlow model: lowpass first, highpass last, orientations in reverse within a scale.
+the released TensorFlow model: lowpass first, highpass last, and orientations in reverse within a scale.
 
 A new kind is one class in a file of its own, and one line of `PYRAMIDS`.
 """
@@ -17,13 +17,13 @@ from pim_jax.model.steerable import Steerable
 
 
 class Pyramid(Protocol):
-    """What a kind of pyramid is: a frozen dataclass. Its fields are those of `ModelConfig` that it depends on.
+    """A kind of pyramid is a frozen dataclass. Its fields are those of `ModelConfig` that it depends on.
 
     Attributes:
-      count: of bands; cheap, whatever the fields.
-      smallest_size: the least height and width at which every band has a sample of its own scale, pixels.
-      period: by so many pixels an image can be shifted for every band to shift by whole samples.
-      receptive_fields: of the samples of each band, coarse to fine.
+      count: the number of bands. It is cheap to compute, whatever the fields.
+      smallest_size: the least height and width, in pixels, at which every band has a sample of its own scale.
+      period: when an image is shifted by this number of pixels, every band is shifted by whole samples.
+      receptive_fields: those of the samples of each band, coarse to fine.
     """
 
     count: int
@@ -35,7 +35,7 @@ class Pyramid(Protocol):
         """Height and width of each band of an image of this height and width."""
 
     def bands(self, image: jax.Array) -> list[jax.Array]:
-        """[N, H, W, C] float -> [N, h, w, C] for each band, coarse to fine; C is kept."""
+        """[N, H, W, C] float -> [N, h, w, C] for each band, coarse to fine."""
 
 
 PYRAMIDS = {"steerable": Steerable, "laplacian": Laplacian, "none": Identity}

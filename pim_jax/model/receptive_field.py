@@ -1,12 +1,12 @@
-"""Where the samples of a band lie on the image and how far they see: the arithmetic of windows over windows."""
+"""Where the samples of a band lie on the image, and how far they see."""
 
 from typing import NamedTuple
 
 
 class ReceptiveField(NamedTuple):
-    """Sample i of a band lies at `stride * i + offset` and depends on pixels at most `reach` from there.
+    """Sample i of a band lies at `stride * i + offset`, and depends on pixels at most `reach` from there.
 
-    That holds in both directions, in pixels. The image itself is `ReceptiveField()`.
+    All three are in pixels, and hold for rows and for columns. The image itself is `ReceptiveField()`.
     """
 
     stride: int = 1
@@ -14,12 +14,12 @@ class ReceptiveField(NamedTuple):
     reach: float = 0.0
 
     def through(self, support: int, *, step: int = 1, padding: int | None = None) -> "ReceptiveField":
-        """The field of what a window, such as a filter, computes of samples of this field.
+        """The field of the samples that a window, such as a filter, computes from samples of this field.
 
         Args:
           support: samples that the window covers.
           step: samples by which the window moves.
-          padding: samples that are added before the first; by default those that keep the centre, for odd supports.
+          padding: samples that are added before the first one. By default as many as keep the centre of odd supports.
 
         Example:
           >>> ReceptiveField().through(5, step=2).through(3, padding=0)
@@ -30,5 +30,5 @@ class ReceptiveField(NamedTuple):
         return ReceptiveField(self.stride * step, self.offset + self.stride * shift, self.reach + self.stride * half)
 
     def farthest(self) -> float:
-        """How far from `stride * i` the pixels are on which sample i may depend, at most."""
+        """The most that a pixel on which sample i depends may be away from `stride * i`."""
         return abs(self.offset) + self.reach

@@ -1,13 +1,13 @@
 """Large images in regions: the same representation, piece by piece, in the memory of one piece.
 
-A region is a rectangle of the image with a halo around the part that is kept. It is cut so that its borders are either
-borders of the image, where zero padding is what the whole image gets too, or farther from the part that is kept than
-any receptive field. What is kept is therefore what the whole image has, up to rounding. Within a region every band
-is cut the same way once more, because the halo that a coarse band needs is far wider than that of a fine one.
+A region is a rectangle of the image: a part that is kept, and a halo around it. Some of its borders are borders of the
+image, where zero padding is what the whole image gets too. The others are farther from the kept part than any receptive
+field. So the kept part has the values of the whole image, up to rounding. Within a region every band is cut once more
+in the same way, because a coarse band needs a far wider halo than a fine one.
 
 A region that reaches over the end of the image is moved back into it. All regions of an image have one shape.
 
-AlexNet and VGG16 see a hundred pixels to each side, so that halos would be most of the work: their images are whole.
+AlexNet and VGG16 see a hundred pixels to each side. Halos would be most of the work, so their images are not cut.
 """
 
 import math
@@ -21,12 +21,12 @@ from pim_jax.model.config import ModelConfig
 from pim_jax.model.mixture import Mixture
 from pim_jax.model.pim import Params
 
-KEPT = 256  # pixels a side of what is kept of a region, at most, for one image
+KEPT = 256  # pixels a side of the kept part of a region, at most, for one image
 _LEAST = 128
 
 
 class Span(NamedTuple):
-    """How one axis of one band is cut, in samples of that band (of the image, for the regions themselves)."""
+    """How one axis of one band is cut, in samples of that band. For the regions themselves the band is the image."""
 
     length: int  # of the whole band
     region: int  # of the band of a region
@@ -45,14 +45,14 @@ class Plan(NamedTuple):
 
 
 def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
-    """Returns how images of `size` (height, width) are cut: a side that fits into a region is not cut at all.
+    """Returns how images of `size` (height, width) are cut. A side that fits into a region is not cut.
 
-    With AlexNet and VGG16 none is.
+    With AlexNet and VGG16 no side is cut.
 
     Args:
       config: the networks.
       size: height and width in pixels.
-      batch: images that are in work at once; the more, the smaller the regions.
+      batch: images that are in work at once. The more there are, the smaller are the regions.
 
     Example:
       >>> plan(ModelConfig(), (512, 768), 1).counts, plan(ModelConfig(), (1080, 1920), 1).counts
@@ -85,7 +85,7 @@ def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
 
 
 def cut(plan: Plan, image: jax.Array, index) -> jax.Array:
-    """Cuts a region with its halo out of whole images [N, H, W, 3]; `index` is its (row, column) and may be traced."""
+    """Cuts a region with its halo out of whole images [N, H, W, 3]. `index` is its (row, column), and may be traced."""
     return _slice(image, _starts(plan, index), [span.region for span in plan.image])
 
 
@@ -93,11 +93,11 @@ def embed(config: ModelConfig, params: Params, plan: Plan, image: jax.Array, ind
     """q(z|x) of one region, in the context window of every band.
 
     Args:
-      image: what `cut` gave.
+      image: what `cut` returned.
       index: as for `cut`.
 
     Returns:
-      A mixture per band: means [N, rows, columns, K, dimensions] and logits, as many rows and columns as its context.
+      A mixture per band: means [N, rows, columns, K, dimensions] and logits. Rows and columns are those of its context.
     """
     if plan.counts == (1, 1):
         return pim.embed(config, params, pim.features(config, params, image))
@@ -120,11 +120,11 @@ def context(plan: Plan, wholes: list[jax.Array], index) -> list[jax.Array]:
 
 
 def keep(plan: Plan, maps: list[jax.Array], index) -> list[jax.Array]:
-    """Cuts what is kept out of [N, rows, columns] maps over context windows; 0 beyond the end of the band."""
+    """Cuts the kept parts out of maps over context windows, [N, rows, columns]. They are 0 beyond the end of a band."""
     kept = []
     for band, spans, start in zip(maps, plan.bands, _contexts(plan, index), strict=True):
         own = [i * span.kept for i, span in zip(index, spans, strict=True)]
-        # Twice, because unpadded pyramids lose samples and a last region may begin after the end of such a band.
+        # Twice, because bands of unpadded pyramids lose samples, and a last region may begin after the end of one.
         padded = jnp.pad(band, ((0, 0), *((0, 2 * span.kept) for span in spans)))
         window = _slice(padded, [o - s for o, s in zip(own, start, strict=True)], [span.kept for span in spans])
         kept.append(window)
@@ -151,7 +151,7 @@ def _cut(length: int, most: int, halo: int, step: int) -> tuple[int, Span, int]:
     """(number of regions, their span, their halo) along an axis. Cuts are at multiples of `step`."""
     count = -(-length // most)
     kept = -(-length // (count * step)) * step
-    # As far from a multiple of the step as the image: then the last region ends where the image does.
+    # As far from a multiple of the step as the image is. Then the last region ends where the image does.
     region = kept + 2 * halo + length % step
     if region >= length:
         return 1, Span(length, length, length, length), 0

@@ -1,4 +1,4 @@
-"""The steerable pyramid: lowpass, oriented bandpass and highpass bands, zero padded as in the released model."""
+"""The steerable pyramid: lowpass, oriented bandpass and highpass bands. Zero padding is that of the released model."""
 
 import dataclasses
 

@@ -1,7 +1,8 @@
 """The hybrid metric: how different do two images look, by conventional maps, deep features and human answers?
 
 The contract is that of `pim_jax.metric`: float sRGB in [0, 1], channels last; 0 for equal images, larger for images
-that look more different; pure functions that go through `jit`, `grad` and `vmap`.
+that look more different; pure functions that go through `jit`, `grad`, `vmap` and `jax.export`, over meshes of all
+kinds.
 
     from pim_jax.spips import metric
     spips = metric.load("spips")
@@ -75,7 +76,7 @@ class Spips:
           [N] float32, or [] for two single images.
 
         Raises:
-          TypeError: an image is not floating-point.
+          TypeError: an image is no array, or not floating-point.
           ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
         """
         x, y, single = inputs.pair(self, x, y)
@@ -119,7 +120,8 @@ class Spips:
           [N] float32.
 
         Raises:
-          ValueError: the embeddings are of images of different sizes, or of other weights.
+          TypeError: they are no embeddings.
+          ValueError: they are of images of different sizes, or of other weights.
         """
         inputs.check_embeddings(z_x, z_y)
         return _between(self, z_x, z_y)

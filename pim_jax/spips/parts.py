@@ -80,7 +80,7 @@ def _load(part: str, pim: str, precision: str) -> Weights:
 
 
 def identity(part: str, weights: Weights) -> str:
-    """What a part's maps depend on beside this package: the digest of its weights, or the version of a library."""
+    """The digest of a part's weights, or the name and version of the library that computes it."""
     if part == CONVENTIONAL:
         return extras.version("dm-pix")
     return weights.digest if part == "pim" else lpips_weights.digest(weights)[:12]

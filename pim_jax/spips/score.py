@@ -16,9 +16,9 @@ import numpy as np
 
 Params = dict
 
-_SMALL = 0.1  # a difference that counts as small, by that of half of the training set
-_FLOOR = 1e-7  # of scales: some maps never differ in a training set
-_STILL = 0.05  # of deviations, likewise
+_SMALL = 0.1  # what counts as a small difference, as a part of the training set's median
+_FLOOR = 1e-7  # the least scale: some maps never differ in a training set
+_STILL = 0.05  # the least deviation, for the same reason
 
 
 def shapes(maps: int, hidden: int, members: int) -> Params:
@@ -73,7 +73,7 @@ def amount_and_kind(extractor: Params, features: jax.Array) -> tuple[jax.Array, 
 
 
 def gain(member: Params, kind: jax.Array) -> jax.Array:
-    """By how much people mind a kind of difference, [N], according to one member."""
+    """How much people mind a kind of difference, [N], according to one member."""
     hidden = jnp.tanh(jnp.matmul(kind, member["first"], precision="highest") + member["bias"][None])
     return jax.nn.softplus((hidden * member["second"][None]).sum(-1) + member["offset"])
 

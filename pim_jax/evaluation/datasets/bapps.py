@@ -26,7 +26,7 @@ _2AFC = {
 }
 _JND = {"traditional": "Trad.", "cnn": "CNN"}
 
-_PATCH = 64  # pixels a side to which the authors resize the files, which are of 256, before they measure
+_PATCH = 64  # pixels a side: the authors shrink their files of 256 pixels to this size before they measure
 _WORST = 12
 _SHIFT_NOTE = "'All, shift k' is the change of All when the references are shifted by k pixels (Table 3)."
 
@@ -72,8 +72,8 @@ class TwoAlternatives:
         return statistics.bootstrap(columns, np.arange(measured.sum()))
 
     def figures(self, distances: Mapping[str, np.ndarray]) -> dict[str, Figure]:
-        """For every metric, by how much the second patch is closer, by the fraction of raters who say that it is."""
-        # Raters are few, so that fractions coincide: moved a little, the points can be seen.
+        """For every metric, how much closer the second patch is, against the fraction of raters who say that it is."""
+        # A few raters give a few fractions: moved a little, the points do not hide each other.
         fraction = self.judge + np.random.default_rng(0).uniform(-0.08, 0.08, len(self.judge))
         closer = {name: -statistics.rank_gap(*self._unshifted(values)) for name, values in distances.items()}
         labels = {"x_label": "fraction of raters to whom p1 is closer", "y_label": "rank of distance: p0 minus p1"}
@@ -83,7 +83,7 @@ class TwoAlternatives:
         return scatter.captioned(caption, fraction, closer, list(self.categories), **labels)
 
     def disagreements(self, distances: np.ndarray) -> list[Disagreement]:
-        """The triplets on which raters are most unanimous and the metric most firmly of the other opinion."""
+        """The triplets on which raters agree most with each other and the metric contradicts them most firmly."""
         first = range(0, len(distances), 2 * len(self.shifts))
         return worst_triplets(*self._unshifted(distances), self.judge, [(i, i + 1) for i in first], self.categories)
 
@@ -166,9 +166,9 @@ class JustNoticeable:
 def read_2afc(folder: Path, shifts: Sequence[int] = (0,)) -> TwoAlternatives:
     """Reads the validation part of BAPPS-2AFC.
 
-    The paper's All is the mean over triplets: the categories of Table 1, weighted by their 4720, 4720, 10856, 9440,
-    4720 and 1888 triplets, give it within 0.03 (PIM, "the best out of 5 repeats": 0.06). Their plain mean is up to 0.5
-    off.
+    The paper's All is the mean over triplets. The six categories of Table 1 have 4720, 4720, 10856, 9440, 4720 and 1888
+    triplets. Their means, weighted by these numbers, give All within 0.03 (for PIM, "the best out of 5 repeats", within
+    0.06). Unweighted, they are up to 0.5 off.
 
     Args:
       folder: the one that contains `2afc`, as distributed.
@@ -183,7 +183,7 @@ def read_2afc(folder: Path, shifts: Sequence[int] = (0,)) -> TwoAlternatives:
     shifts = shifting.with_unshifted(shifts)
     parts = {name: _files(folder, "2afc/val", name, ("ref", "p0", "p1", "judge"), _2AFC) for name in _2AFC}
     triplets = [files for part in parts.values() for files in part]
-    judge = np.array([_fraction(files["judge"]) for files in triplets])
+    judge = np.array([read_fraction(files["judge"]) for files in triplets])
     majority = 100 * np.maximum(judge, 1 - judge).mean()
     return TwoAlternatives(
         title=f"BAPPS-2AFC: {len(triplets)} triplets of {len(parts)} kinds",
@@ -225,7 +225,8 @@ def read_jnd(folder: Path, shifts: Sequence[int] = (0,)) -> JustNoticeable:
     return JustNoticeable(
         title=f"BAPPS-JND: {len(pairs)} pairs of {len(parts)} kinds",
         notes=[
-            "mAP, in per cent: the precision, averaged over recall, with which small distances find pairs seen as one.",
+            "mAP, in per cent: how precisely small distances find the pairs that raters took for the same, averaged "
+            "over recall.",
             *([_SHIFT_NOTE] if len(shifts) > 1 else []),
         ],
         pairs=[
@@ -238,7 +239,7 @@ def read_jnd(folder: Path, shifts: Sequence[int] = (0,)) -> JustNoticeable:
         ],
         shifts=shifts,
         categories=np.array([_JND[name] for name, part in parts.items() for _ in part]),
-        same=np.array([_fraction(files["same"]) for files in pairs]),
+        same=np.array([read_fraction(files["same"]) for files in pairs]),
     )
 
 
@@ -299,8 +300,18 @@ def _files(
     return [{kind: files[name] for kind, files in found.items()} for name in sorted(names)]
 
 
-def _fraction(path: Path) -> float:
-    """What a file of raters' answers holds; `find` knows that it is there."""
+def read_fraction(path: Path) -> float:
+    """Reads a file of raters' answers.
+
+    Args:
+      path: an .npy file with one number.
+
+    Returns:
+      the fraction of raters, 0 to 1.
+
+    Raises:
+      ValueError: it holds something else, or is damaged.
+    """
     try:
         # Mapped, not loaded: a damaged header may claim any size.
         value = np.lib.format.open_memmap(path, mode="r").item()

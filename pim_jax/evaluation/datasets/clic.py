@@ -161,10 +161,10 @@ def read(folder: Path, *, allow_missing: bool = False) -> Codecs:
     * Images are listed in `images.csv`, columns `reference,decoded,method`; or they are in `originals/` and in one
       folder per method, paired by name without extension.
     * Answers are in `answers.csv`, columns `reference,a,b,preferred`: three file names, and which of the decoded images
-      a and b is closer to the reference, "a" or "b" (or 0 or 1). Or they are in CLIC's own `oracle.csv`, the same
-      without a header: its files are named by hashes and their methods are not known, so there are answers only.
+      a and b is closer to the reference, "a" or "b" (or 0 or 1). CLIC's own `oracle.csv` has the same columns without a
+      header. Its files are named by hashes and their methods are not known, so only the agreement is measured.
 
-    File names are relative to the folder.
+    File names are relative to the folder, in upper or lower case.
 
     Args:
       folder: with these files.
@@ -172,7 +172,7 @@ def read(folder: Path, *, allow_missing: bool = False) -> Codecs:
 
     Raises:
       FileNotFoundError: files are missing.
-      ValueError: a table is not as expected, or says nothing about the images.
+      ValueError: a table is not as expected, lists something twice, or says nothing about the images.
 
     References:
       Section 3.1 and Table 2. CLIC 2021, perceptual metric track, for `oracle.csv`.
@@ -215,10 +215,11 @@ def _title(folder, methods, given, originals, images, answers) -> str:
 def _notes(images: bool, given: bool, answers: bool) -> list[str]:
     notes = []
     if images:
+        origin = "" if given else ", computed from the answers,"
         notes.append(
             "'Spearman with Elo' is the rank correlation of the methods' mean distances with their Elo scores, with "
-            "the opposite sign: 1 is perfect, as is -1 in the paper's Table 2. Its interval resamples the originals, "
-            f"not the few methods, and takes the Elo scores{'' if given else ', computed from the answers,'} as exact."
+            "the opposite sign: 1 is perfect, which is -1 in the paper's Table 2. Its interval resamples the "
+            f"originals, not the few methods, and takes the Elo scores{origin} as exact."
         )
     if answers:
         notes.append("'2AFC' is the per cent of answers that agree with the metric; equal distances agree with half.")
@@ -268,7 +269,7 @@ def _check_once(places: dict, what: object, place: str, name: str) -> None:
 
 
 def _read_answers(folder: Path) -> dict[Question, tuple[int, int]]:
-    """For each question, how many preferred a and how many b; asked the other way round, it is the same question."""
+    """For each question, how many preferred a and how many b. Asked the other way round, it is the same question."""
     file, counts = find.by_path(folder), defaultdict(lambda: [0, 0])
     for row in _answer_rows(folder):
         side = _PREFERRED.get(row["preferred"].lower())

@@ -81,7 +81,6 @@ _LIVE = (
     ("fastfading", 174, "fast fading"),
 )
 
-
 # For a table of one's own: whether a higher score means closer to the reference.
 HIGHER_IS = {"better": 1, "worse": -1}
 _IF_CONTRADICTED = {

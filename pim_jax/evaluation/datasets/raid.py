@@ -13,10 +13,10 @@ _COLUMNS = {"reference": str, "distorted": str, "response": float}
 def read(folder: Path, *, shifts: Sequence[int] = (0,), allow_missing: bool = False) -> Rated:
     """Reads RAID.
 
-    People's answers are the column `Response`: the difference that they perceive, a curve of maximum-likelihood
-    difference scaling divided by the noise of its observers (`Curve_Value` / `Sigmas`), which puts the transformations
+    People's answers are the column `Response`, the difference that they perceive. It is a curve of maximum-likelihood
+    difference scaling, divided by the noise of its observers (`Curve_Value` / `Sigmas`); this puts the transformations
     on one scale. `Estimated_MOS` is a linear function of it and ranks alike. Level 1 of each curve is the undistorted
-    photograph, which any metric gets right, and is left out.
+    photograph. It is left out, because any metric gets it right.
 
     Args:
       folder: with `responses.csv`, `ref/` and `dist/`.

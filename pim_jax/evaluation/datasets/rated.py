@@ -193,12 +193,15 @@ def _check_rated_once(ratings: Sequence[Rating]) -> None:
 
 def _notes(kinds: str | None, shifts: Sequence[int]) -> list[str]:
     notes = [
-        "SROCC and KROCC are Spearman's and Kendall's rank correlation of distances with what people said, PLCC is "
-        "linear correlation after a five-parameter logistic function; 1 is perfect. Intervals resample the references, "
-        "each with all of its images."
+        "SROCC and KROCC are Spearman's and Kendall's rank correlation of distances with what people said. PLCC is "
+        "their linear correlation after a logistic function of five parameters was fitted. 1 is perfect. Intervals "
+        "resample the references, each with all of its images."
     ]
     if kinds:
-        notes.append(f"SROCC, KROCC and PLCC take all {kinds} together, on one scale; the mean of {kinds} needs none.")
+        notes.append(
+            f"SROCC, KROCC and PLCC take all {kinds} together, as if on one scale; the mean of {kinds} needs no common "
+            "scale."
+        )
     if len(shifts) > 1:
         notes.append("'SROCC, shift k' is the change of SROCC when the references are shifted by k pixels.")
     return notes

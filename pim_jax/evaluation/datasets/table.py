@@ -1,8 +1,8 @@
 """Tables of data sets. Every row is used, or an error names the file, the row and what is wrong there.
 
-Text is read line by line, and a row is one line: so an open quote cannot swallow the rows below it. `csv` splits the
-line. Libraries that read whole tables would lose rows in silence: pandas 3.1 and Polars 2.1 fill a row that is too
-short with NaN, and PyArrow 26 reads an open quote to the end of the file.
+A row of text is one line, and `csv` splits one line at a time. So an open quote cannot swallow the rows below it.
+Libraries that read whole tables lose rows in silence: pandas 3.1 and Polars 2.1 fill a row that is too short with NaN,
+and PyArrow 26 reads an open quote to the end of the file.
 """
 
 import csv
@@ -106,6 +106,8 @@ def read(
     delimiter = max(delimiters, key=lambda mark: _fit(lines[0][1], mark, columns, header))
     rows = _split_all(path, lines, delimiter)
     names = [name.casefold() for name in next(rows)[1]] if header else list(columns)
+    while names and not names[-1]:
+        names.pop()
     index = _index(path, names, columns, optional)
     cells = (
         (number, {column: fields[at] for column, at in index.items()})
@@ -259,10 +261,8 @@ def _parsed(path: Path, parse: Callable, expected: str, allowed: bytes | None = 
 def _split(line: str, delimiter: str) -> list[str]:
     if delimiter == SPACES:
         return line.split()
-    line = line.removesuffix("\n")
-    return [
-        field.strip() for field in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
-    ]
+    rows = csv.reader([line.removesuffix("\n")], delimiter=delimiter, skipinitialspace=True, strict=True)
+    return [field.strip() for field in next(rows)]
 
 
 def _fit(line: str, delimiter: str, columns: Mapping[str, type], header: bool) -> int:
@@ -303,14 +303,16 @@ def _index(
 def _of_width(
     path: Path, rows: Iterable[tuple[int, list[str]]], delimiter: str, names: Sequence[str]
 ) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not empty, without empty fields behind the last column."""
+    """The rows that are not empty, without empty fields to the right of the last column."""
     width = len(names)
     for number, fields in rows:
         while len(fields) > width and not fields[-1]:
             fields.pop()
         if len(fields) != width and any(fields):
             mark = {",": "a comma", ";": "a semicolon", "\t": "a tab"}.get(delimiter)
-            advice = f"; put a field that holds {mark} into double quotes" if len(fields) > width and mark else ""
+            advice = f"; put a field that holds {mark} into double quotes" if mark else ""
+            if len(fields) < width:
+                advice = "; complete the row, or remove it"
             count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
             raise ValueError(
                 f"{path}, row {number} has {count} instead of {width} ({_clipped(', '.join(names))}){advice}"
@@ -328,7 +330,7 @@ def _rows(
         place, values = f"{path}, row {row_number}", {}
         for column, text in texts.items():
             if not text and column in columns:
-                raise ValueError(f"{place}: {column} is empty")
+                raise ValueError(f"{place}: {column} is empty; fill it in, or remove the row")
             if len(text) > FIELD:
                 raise ValueError(f"{place}: {column} has {len(text):,} characters; a field has at most {FIELD:,}")
             if columns.get(column) is float:
