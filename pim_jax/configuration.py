@@ -67,6 +67,27 @@ def override(config: Any, assignments: list[str]) -> Any:
     return config
 
 
+def assignments(before: Any, after: Any) -> list[str]:
+    """Returns the assignments with which `override` makes `after` of `before`.
+
+    Args:
+      before, after: configurations of one kind.
+
+    Example:
+      >>> from pim_jax.model.pim import ModelConfig
+      >>> assignments(ModelConfig(), ModelConfig(widths=(32, 3), head="released"))
+      ['widths=(32,3)', 'head=released']
+    """
+    found = []
+    for field in dataclasses.fields(after):
+        old, new = getattr(before, field.name), getattr(after, field.name)
+        if dataclasses.is_dataclass(new):
+            found += [f"{field.name}.{assignment}" for assignment in assignments(old, new)]
+        elif new != old:
+            found.append(f"{field.name}={str(new).replace(' ', '') if isinstance(new, tuple) else new}")
+    return found
+
+
 def to_json(config: Any) -> dict:
     """Returns a configuration as JSON types."""
     return json.loads(json.dumps(dataclasses.asdict(config)))

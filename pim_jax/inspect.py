@@ -1,7 +1,7 @@
 """Tells how a training run stands, from its folder: `python -m pim_jax.inspect W [--png FILE]`.
 
 It reads a run while it is being written, weights alone, and damaged folders, of which it says what is wrong. Exit
-status: 0, 1 if something is damaged or not finite, 2 if the folder holds neither a run nor weights.
+status: 0; 1 if something is damaged, not finite or cannot be written; 2 if there is neither a run nor weights.
 """
 
 import argparse
@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pim_jax import extras
+from pim_jax import console, extras
 
 with extras.command("train"):
     from pim_jax.files import replacing
+    from pim_jax.stored import bundled
     from pim_jax.training import curves, summary
     from pim_jax.training.summary import Stored, Summary
 
@@ -23,34 +24,41 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.png and args.png.is_dir():
         parser.error(f"--png {args.png} is a folder; name a file")
+    out, errors = console.Printer(sys.stdout), console.Printer(sys.stderr)
 
     def say(message):
-        print(f"{parser.prog}: {message}", file=sys.stderr)
+        errors(f"{parser.prog}: {console.one_line(str(message))}")
 
     try:
         found = summary.of(args.run)
     except (OSError, ValueError) as error:
         say(error)
         return 2
-    for line in _lines(found):
-        print("".join(letter if letter.isprintable() else "?" for letter in line))  # a stranger's may steer terminals
     verdict = summary.verdict(found)
-    print(f"verdict: {verdict}")
+    for line in (*_lines(found), f"verdict: {verdict}"):
+        out(console.one_line(line))  # a stranger's may steer terminals
+    sound = not found.damaged_rows and not any(stored.problem for stored in found.stored)
+    sound &= not verdict.startswith("not finite")
     if found.rows:
         png = args.png or (Path("curves.png") if "://" in args.run else Path(args.run) / "curves.png")
         try:
-            _draw(found, png, title=f"{found.about.get('name', args.run)}: {verdict}")
+            _draw(found, png, title=console.one_line(f"{found.about.get('name', args.run)}: {verdict}"))
+            out(console.one_line(f"curves: {png}"))
         except OSError as error:
             say(f"the curves cannot be written: {error}")
-            return 1
-        print(f"curves: {png}")
-    sound = not found.damaged_rows and not any(stored.problem for stored in found.stored)
-    return 0 if sound and not verdict.startswith("not finite") else 1
+            sound = False
+    if out.problem:
+        say(f"standard output cannot be written: {out.problem}")
+    return 0 if sound and not out.problem else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Tells how a training run stands, and draws its curves.")
-    parser.add_argument("run", metavar="W", help="the --workdir of train.py, a checkpoint in it, or weights")
+    parser.add_argument(
+        "run",
+        metavar="W",
+        help=f"the --workdir of train.py, a checkpoint in it, a folder of weights, or {', '.join(bundled())}",
+    )
     parser.add_argument(
         "--png", metavar="FILE", type=Path, help="where the curves go (default: W/curves.png; for a bucket: curves.png)"
     )
@@ -65,6 +73,8 @@ def _lines(found: Summary) -> Iterator[str]:
         yield f"configuration: {differences or 'the defaults'}"
         yield f"data: {about.get('data') or 'not said'}"
         yield f"commit: {about.get('commit') or 'not said'}"
+        if "whitened_by" in about:
+            yield f"whitened: {_whitening(about)}"
     elif rows:
         yield "configuration, data and commit: not known before the first checkpoint"
     if rows:
@@ -80,9 +90,17 @@ def _lines(found: Summary) -> Iterator[str]:
         yield "checkpoints: none"
 
 
+def _whitening(about: dict) -> str:
+    settings = about.get("whitening")
+    how = ", ".join(f"{name} {value}" for name, value in settings.items()) if isinstance(settings, dict) else ""
+    return f"by the data {about['whitened_by']}, {how or 'noise and regularisation are not said'}"
+
+
 def _progress(found: Summary) -> str:
-    done, rate, batch = found.rows[-1]["step"], summary.rate(found.rows), summary.settings(found.about).get("batch")
-    text = f"step {done}"
+    settings, rate, done = summary.settings(found.about), summary.rate(found.rows), found.rows[-1]["step"]
+    if "folds" in settings:  # SPIPS, whose rows are those of its cross-validation
+        return f"fold {done} of {settings['folds']}"
+    batch, text = settings.get("batch"), f"step {done}"
     if found.steps:
         text += f" of {found.steps} ({100 * done / found.steps:.1f} %)"
     if rate:

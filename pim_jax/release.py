@@ -2,10 +2,11 @@
 
     python -m pim_jax.release RUN pim_jax/weights/NAME [--whiten DATA]
 
-`--whiten` puts the distance in units of that between consecutive frames of a training set (`pim_jax.training.whiten`).
-The result is a folder called NAME: the parameters of the newest checkpoint (or of the checkpoint that RUN is), what
-they were trained with, and their digest in `SHA256`, which `metric.load` checks for bundled weights. A model card is to
-be written beside them.
+RUN is the working directory of a run, whose newest checkpoint is taken, or a checkpoint. The result is a folder called
+NAME. It holds the parameters, what they were trained with, and their digest in `SHA256`. For weights in the
+package `metric.load` checks the digest. You write a model card beside them.
+
+With `--whiten`, 1 becomes the distance of an average pair of consecutive frames, see `pim_jax.training.whiten`.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pim_jax import extras
+from pim_jax import console, extras
 
 with extras.command("train"):
     from pim_jax import metrics, provenance, stored
@@ -24,7 +25,14 @@ with extras.command("train"):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command and returns its exit status: 0, or 2 if the arguments or the weights are wrong."""
+    """Runs the command.
+
+    Args:
+      argv: the arguments, by default those of the process.
+
+    Returns:
+      the exit status: 0; 1 if the weights cannot be written; 2 if the arguments or the weights are wrong.
+    """
     parser = argparse.ArgumentParser(description="Turns a training run into weights to be given away.")
     parser.add_argument(
         "run", metavar="RUN", type=Path, help="the working directory of train.py, or a checkpoint in it"
@@ -39,12 +47,13 @@ def main(argv: list[str] | None = None) -> int:
         help="a training set: make 1 the distance of its consecutive frames, in every band and direction",
     )
     args = parser.parse_args(argv)
+    out, errors = console.Printer(sys.stdout), console.Printer(sys.stderr)
     try:
         digest = release(args.run, args.out, whitened_by=args.whiten)
     except (OSError, ValueError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    print(f"{args.out}: weights {args.out.name}, SHA-256 {digest}")
+        errors(console.one_line(f"{parser.prog}: {error}"))
+        return 2 if isinstance(error, ValueError | FileExistsError | FileNotFoundError) else 1
+    out(console.one_line(f"{args.out}: weights {args.out.name}, SHA-256 {digest}"))
     return 0
 
 
@@ -54,7 +63,7 @@ def release(run: Path, out: Path, *, whitened_by: Path | None = None) -> str:
     Args:
       run: the working directory of `train.py`, or one of its checkpoints.
       out: the folder, which must not exist; its name becomes that of the weights.
-      whitened_by: a training set, for `pim_jax.training.whiten`; None leaves the weights as they were trained.
+      whitened_by: a training set, for `pim_jax.training.whiten`. None leaves the weights as they were trained.
 
     Returns:
       the SHA-256 of the parameters, in hexadecimal.
@@ -62,7 +71,9 @@ def release(run: Path, out: Path, *, whitened_by: Path | None = None) -> str:
     Raises:
       FileNotFoundError, ValueError: there are no weights in `run`, or they are damaged; or they cannot be whitened.
       FileExistsError: `out` exists.
+      OSError: `out` cannot be written.
     """
+    stored.check_name(out)
     if out.exists():
         raise FileExistsError(f"{out} exists; remove it, or name another folder")
     weights = stored.read(run, metrics.FORMATS)
@@ -74,6 +85,7 @@ def release(run: Path, out: Path, *, whitened_by: Path | None = None) -> str:
         whiten.check(weights.model)
         params = whiten.whiten(params, whiten.covariances(weights.model, params, whitened_by))
         about["whitened_by"] = pairs.data_hash(whitened_by)
+        about["whitening"] = {"noise": whiten.NOISE, "regularisation": whiten.REGULARISATION}
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         made = Path(temporary) / out.name

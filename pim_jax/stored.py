@@ -12,10 +12,13 @@ complete. In a bucket nothing can be renamed; there, a complete folder has a fil
 import functools
 import logging
 import math
+import os
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +27,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from pim_jax import configuration, files, provenance
+from pim_jax import configuration, console, files, provenance
 
 CHECKPOINTS = "checkpoints"  # of a run, within its working directory
 
@@ -32,6 +35,7 @@ CHECKPOINTS = "checkpoints"  # of a run, within its working directory
 MAX_LAYERS = 1000
 MAX_PARAMETERS = 2**27
 MAX_ABOUT_BYTES = 2**20
+_METADATA_BYTES = 500_000  # what orbax writes besides the arrays, rounded up
 _MAX_BYTES = 2 * 4 * MAX_PARAMETERS  # of the files: the arrays and, generously, what surrounds them
 
 Params = dict  # a tree of float32 arrays
@@ -76,6 +80,11 @@ def bundled() -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in _bundle().iterdir() if entry.joinpath("params").is_dir()))
 
 
+def bundled_folder(name: str) -> AbstractContextManager[Path]:
+    """A context that gives the folder of weights in the package, for one of `bundled`."""
+    return resources.as_file(_bundle() / name)
+
+
 def load(weights: str | Path, formats: Mapping[str, Format]) -> Weights:
     """Returns weights by their name in the package, or from a folder.
 
@@ -89,7 +98,7 @@ def load(weights: str | Path, formats: Mapping[str, Format]) -> Weights:
       ValueError: as `read`; or bundled weights are damaged.
     """
     if str(weights) in bundled():
-        with resources.as_file(_bundle() / str(weights)) as directory:
+        with bundled_folder(str(weights)) as directory:
             stored = read(directory, formats)
         _check_bundled(str(weights), stored.digest)
         return stored
@@ -107,14 +116,24 @@ def write(directory: str | Path, model: Any, params: Params, *, name: str, **abo
       params: parameters of `model`.
       name: what the weights are called.
       **about: more JSON values to keep beside them.
+
+    Raises:
+      OSError: they cannot be written; the message says why.
+      ValueError: their name is no text of one line.
     """
     ocp = _orbax()
+    about = {"name": name, "model": configuration.to_json(model), **about}
+    _check_about(about)
     args = ocp.args.Composite(
-        params=ocp.args.StandardSave(jax.tree.map(np.asarray, params)),
-        about=ocp.args.JsonSave({"name": name, "model": configuration.to_json(model), **about}),
+        params=ocp.args.StandardSave(jax.tree.map(np.asarray, params)), about=ocp.args.JsonSave(about)
     )
+    directory = Path(directory).absolute()
     with checkpointer() as writer:
-        writer.save(Path(directory).absolute(), args=args)
+        try:
+            check_room(directory, params)
+            writer.save(directory, args=args)
+        except Exception as error:  # orbax and tensorstore raise many kinds
+            raise OSError(f"{directory} cannot be written: {first_line(error)}") from error
 
 
 def read(directory: str | Path, formats: Mapping[str, Format]) -> Weights:
@@ -154,13 +173,21 @@ def of_run(workdir: str | Path) -> list[Path]:
     return sorted(complete, key=lambda entry: int(entry.name))
 
 
+def check_name(path: Path) -> None:
+    """Raises ValueError if no weights can be in a folder of this name: tensorstore takes valid Unicode alone."""
+    if re.search("[\udc80-\udcff]", os.fspath(path)):  # how Python holds bytes that are not UTF-8
+        shown = console.one_line(os.fspath(path))
+        raise ValueError(f"the name of the folder {shown} is not UTF-8, so no weights can be there: rename it")
+
+
 def weights_folder(path: Path) -> Path:
     """Returns the folder of the weights in `path`: itself, or the newest checkpoint of a run.
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: it holds no weights.
+      ValueError: it holds no weights, or its name is not UTF-8.
     """
+    check_name(path)
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}")
     if (path / "params").is_dir():
@@ -180,6 +207,21 @@ def check_files(directory: Path, most: int) -> None:
             raise ValueError(f"{odd[0]} in {directory.name} is not a plain file")
     if (size := files.size(directory)) > most:
         raise ValueError(f"{directory.name} has {size:,} bytes; at most {most:,} are read")
+
+
+def check_room(directory: Path, tree: Any) -> None:
+    """Raises OSError if a disk has no room for arrays. Orbax would print pages of tracebacks instead.
+
+    Args:
+      directory: where they are to be written. It may not be there yet.
+      tree: the arrays.
+    """
+    if files.in_bucket(directory):
+        return
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + _METADATA_BYTES
+    there = next(folder for folder in (directory, *directory.parents) if folder.exists())
+    if (free := shutil.disk_usage(there).free) < needed:
+        raise OSError(f"it needs {needed / 1e6:.1f} MB, and the disk has {free / 1e6:.1f} MB left")
 
 
 def by_name(tree: Any) -> Iterator[tuple[str, Any]]:

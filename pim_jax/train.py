@@ -13,23 +13,25 @@ import errno
 import functools
 import itertools
 import math
+import shlex
 import subprocess
 import sys
 import time
 import traceback
 from pathlib import Path
 
-from pim_jax import extras
+from pim_jax import console, extras
 
 with extras.command("train"):
     import jax
     import jax.numpy as jnp
 
-    from pim_jax import configuration, files, prepare
-    from pim_jax.data import bundled, pairs
-    from pim_jax.training import checkpoint, finite, hosts, step, watch
+    from pim_jax import configuration, files, prepare, stored
+    from pim_jax.data import bundled, pairs, records
+    from pim_jax.training import checkpoint, collapse, finite, hosts, step, watch
     from pim_jax.training import log as logging
     from pim_jax.training.config import Config
+    from pim_jax.training.heartbeat import Heartbeat
     from pim_jax.training.spips.config import SpipsConfig
 
 # These fields may change when a run resumes: what a step computes does not depend on them.
@@ -70,7 +72,7 @@ def train(args: argparse.Namespace) -> int:
       the exit status, where all processes know what is wrong. What only this process knows is raised.
     """
     try:
-        config = hosts.together(lambda: configure(args))
+        config, before, overrides = hosts.together(lambda: configure(args))
         if isinstance(config, SpipsConfig):
             return train_spips(config, args)
         data = args.data or hosts.together(lambda: bundled_data(args.workdir))
@@ -80,24 +82,26 @@ def train(args: argparse.Namespace) -> int:
         return fail_together(2, error)
 
     about = {
-        "name": f"{Path(args.config).stem} of {args.workdir.name}",
+        "name": name(args),
         "model": configuration.to_json(config.model),
         "training": configuration.to_json(config),
+        "overrides": overrides,
         "data": source,
         "commit": commit(),
     }
-    mesh = step.mesh()
-    state = step.init(config, mesh)
     if not files.exists(args.workdir):
         args.workdir.mkdir(parents=True, exist_ok=True)
     try:
         check_shared(args.workdir)
+        if before:
+            check_continues(before, config, source, args)
     except ValueError as error:
         return fail_together(2, error)
+    mesh = step.mesh()
+    state = step.init(config, mesh)
     with checkpoint.manager(args.workdir, keep=config.keep) as manager:
         try:
-            if before := checkpoint.newest(manager):
-                check_continues(before, about, args.workdir)
+            if before:
                 state = checkpoint.restore(manager, state)
         except ValueError as error:
             return fail_together(2, error)
@@ -106,14 +110,33 @@ def train(args: argparse.Namespace) -> int:
             hosts.together(lambda: feed(0))
         except ValueError as error:
             return fail_together(2, error)
-        first = jax.process_index() == 0
-        with logging.Log(args.workdir, step=int(state.step), steps=config.steps, writes=first) as log:
-            log.say(f"{args.config}: step {int(state.step)} of {config.steps}, on {devices()}")
+        done, first = int(state.step), jax.process_index() == 0
+        with (
+            Heartbeat(args.workdir, step=done, minutes=args.stall, writes=first) as heartbeat,
+            logging.Log(args.workdir, step=done, steps=config.steps, writes=first) as log,
+        ):
+            log.say(f"{args.config}: step {done} of {config.steps}, on {devices()}")
+            if before and overrides != args.overrides:
+                log.say(f"with the overrides of the run: {shlex.join(overrides)}")
+            if config.batch > (count := len(records.open_dataset(data))):
+                log.say(
+                    f"batch={config.batch} is more than the {count} pairs of the training set: every batch holds some "
+                    "pairs twice, which nothing can tell apart. Lower batch, or prepare more video"
+                )
             try:
-                stop = run(config, mesh, state, feed, manager, about, log, args.stall)
+                stopped_by = run(config, mesh, state, feed, manager, about, log, heartbeat, args.stall)
             except FloatingPointError as error:
-                return fail_together(1, error)
-            log.say(stop)
+                error = f"{error}; {last_saved(manager, args.workdir)}"
+                heartbeat.end("not finite", error)
+                return fail_together(1, f"{error}. Lower learning_rate in a new --workdir, or look at the data")
+            if stopped_by:
+                heartbeat.end("stopped", stopped_by)
+                log.say(f"stopped by {stopped_by}, saved; run again to continue")
+                return 0
+            heartbeat.end("finished")
+            log.say(f"finished at step {config.steps}")
+            if remark := collapse.remark(logging.read(args.workdir).rows, config.batch):
+                log.say(remark)
     return 0
 
 
@@ -124,16 +147,17 @@ def train_spips(config: SpipsConfig, args: argparse.Namespace) -> int:
 
     if files.in_bucket(args.workdir):
         return fail(2, "SPIPS takes seconds to train: give a --workdir on disk")
-    name = f"{Path(args.config).stem} of {args.workdir.name}"
     try:
-        spips.run(config, name=name, workdir=args.workdir, data=args.data, commit=commit())
+        spips.run(config, name=name(args), workdir=args.workdir, data=args.data, commit=commit())
     except (ImportError, OSError, ValueError) as error:
         return fail(2, error)
     return 0
 
 
-def run(config: Config, mesh, state, feed, manager, about: dict, log: logging.Log, stall: float) -> str:
-    """The loop over steps. Returns why it ended, in words."""
+def run(
+    config: Config, mesh, state, feed, manager, about: dict, log: logging.Log, heartbeat: Heartbeat, stall: float
+) -> str:
+    """The loop over steps. Returns what stopped it, in words; nothing if it is finished."""
     done = saved = int(state.step)
     incoming = feed(done)
     good = copy(state)  # after the last step whose metrics were seen to be finite
@@ -171,11 +195,11 @@ def run(config: Config, mesh, state, feed, manager, about: dict, log: logging.Lo
             pending.append(metrics)
             done += 1
             log.advance()
+            heartbeat.step(done)
             alive()
     if finished:
-        return f"finished at step {done}"
-    reason = caught[0] if caught else "a signal to another process"
-    return f"stopped by {reason} at step {done} of {config.steps}, saved; run again to continue"
+        return ""
+    return f"{caught[0] if caught else 'a signal to another process'} at step {done} of {config.steps}"
 
 
 def batches(config: Config, data: Path, sharding, start: int):
@@ -210,9 +234,15 @@ def check_finite(rows: list[dict], config: Config, mesh, good: step.State, feed)
     for earlier in before:
         good, _ = train_step(good, earlier)
     raise FloatingPointError(
-        f"step {done + bad + 1} is not finite ({values}); first not finite: {finite.first(config, mesh, good, batch)}; "
-        "the last checkpoint is from before it. Lower learning_rate, or look at the data"
+        f"step {done + bad + 1} is not finite ({values}); first not finite: {finite.first(config, mesh, good, batch)}"
     )
+
+
+def last_saved(manager, workdir: Path) -> str:
+    """Which checkpoint is left, once the last one is complete."""
+    checkpoint.wait(manager)
+    saved = stored.of_run(workdir)
+    return f"the last checkpoint is that of step {saved[-1].name}" if saved else "no checkpoint was written before it"
 
 
 def copy(state: step.State) -> step.State:
@@ -242,22 +272,53 @@ def check_shared(workdir: Path) -> None:
         mark.unlink()
 
 
-def check_continues(before: dict, now: dict, workdir: Path) -> None:
-    """Raises ValueError if the stored run is another one than this; the message names what differs."""
-    old = configuration.to_json(configuration.from_json(Config, before["training"]))
-    new = now["training"]
-    fields = [f"{f}: {old.get(f)} there, {new[f]} here" for f in new if f not in FREE_FIELDS and old.get(f) != new[f]]
-    if before["data"] != now["data"]:
-        fields.append("the data")
-    if fields:
-        raise ValueError(f"{workdir} holds a run with other settings ({'; '.join(fields)}): choose another --workdir")
+def check_continues(before: dict, config: Config, source: str, args: argparse.Namespace) -> None:
+    """Raises ValueError if the stored run is another one than this. The message says how to continue that one.
+
+    Args:
+      before: the `about` of its newest checkpoint.
+      config: of this run.
+      source: the hash of this run's data.
+      args: of the command.
+    """
+    if "metric" in before:
+        raise ValueError(f"{args.workdir} holds a run of {before['metric']}: choose another --workdir")
+    if (done := before.get("step", 0)) > config.steps:
+        raise ValueError(f"{args.workdir} is at step {done} already: steps must be at least {done}, not {config.steps}")
+    there = configuration.from_json(Config, before["training"])
+    there = dataclasses.replace(there, **{field: getattr(config, field) for field in FREE_FIELDS})
+    different = configuration.assignments(config, there)
+    if before["data"] != source:
+        raise ValueError(
+            f"{args.workdir} holds a run on other data (hash {before['data']}, not {source}): "
+            "give that --data, or choose another --workdir"
+        )
+    if different:
+        here = configuration.load(args.config, (Config,))
+        data = ["--data", str(args.data)] if args.data else []
+        again = [*started_as(), args.config, "--workdir", str(args.workdir), *data]
+        raise ValueError(
+            f"{args.workdir} holds a run with {' '.join(different)}. Choose another --workdir, or continue that run: "
+            f"{shlex.join([*again, *configuration.assignments(here, there)])}"
+        )
 
 
-def configure(args: argparse.Namespace) -> Config | SpipsConfig:
-    config = configuration.override(configuration.load(args.config, (Config, SpipsConfig)), args.overrides)
-    if isinstance(config, Config) and config.batch % jax.device_count():
+def configure(args: argparse.Namespace) -> tuple[Config | SpipsConfig, dict | None, list[str]]:
+    """Reads the configuration. A run that is continued has its overrides, and what is given now comes after them.
+
+    Returns:
+      the configuration, the `about` of the run's newest checkpoint (None without one), and the overrides.
+    """
+    config = configuration.load(args.config, (Config, SpipsConfig))
+    if isinstance(config, SpipsConfig):
+        return configuration.override(config, args.overrides), None, args.overrides
+    before = checkpoint.newest(args.workdir) if files.exists(args.workdir) else None
+    overrides = [*(before or {}).get("overrides", []), *args.overrides]
+    overrides = list({override.partition("=")[0]: override for override in overrides}.values())  # the last of a field
+    config = configuration.override(config, overrides)
+    if config.batch % jax.device_count():
         raise ValueError(f"batch={config.batch} must be a multiple of the number of devices, {jax.device_count()}")
-    return config
+    return config, before, overrides
 
 
 def bundled_data(workdir: Path) -> Path:
@@ -276,6 +337,11 @@ def bundled_data(workdir: Path) -> Path:
 def devices() -> str:
     found = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return found if jax.process_count() == 1 else f"{found} of {jax.process_count()} processes"
+
+
+def name(args: argparse.Namespace) -> str:
+    """What the weights of a run are called."""
+    return console.one_line(f"{Path(args.config).stem} of {args.workdir.name}")
 
 
 def commit() -> str | None:
@@ -310,7 +376,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--stall",
-        type=float,
+        type=minutes,
         default=10,
         metavar="MINUTES",
         help="print where it is when no step was done for so long (default: %(default)g; 0: never)",
@@ -324,15 +390,29 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def command() -> str:
-    """What this was started as: "train.py" or "pim-train"."""
+    """The name that this was started by: "train.py" or "pim-train"."""
     return Path(sys.argv[0]).name
+
+
+def started_as() -> list[str]:
+    """The words of a command line that start this again."""
+    if __name__ == "__main__":
+        return ["python", "-m", "pim_jax.train"]
+    return ["python", sys.argv[0]] if command().endswith(".py") else [command()]
 
 
 def workdir(text: str):
     try:
-        return files.place(text)
+        stored.check_name(place := files.place(text))
+        return place
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def minutes(text: str) -> float:
+    if not (text.replace(".", "", 1).isdecimal() and math.isfinite(float(text))):
+        raise argparse.ArgumentTypeError(f"it must be a number of minutes, 0 or more, not {text!r}")
+    return float(text)
 
 
 def on_disk(text: str) -> Path:
@@ -344,7 +424,7 @@ def on_disk(text: str) -> Path:
 
 
 def fail(status: int, error) -> int:
-    print(f"{command()}: {' '.join(str(error).split())}", file=sys.stderr)
+    console.Printer(sys.stderr)(f"{command()}: {console.one_line(' '.join(str(error).splitlines()))}")
     return status
 
 

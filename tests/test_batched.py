@@ -64,9 +64,9 @@ def mesh():
     return jax.make_mesh((4,), ("b",))  # with explicit axes, as JAX makes it
 
 
-@pytest.fixture(params=[False, True], ids=["passed on", "set"])
+@pytest.fixture(params=[True, *nightly(False)])
 def context(request, mesh):
-    """Whether the program has set the mesh, or arrays alone have brought it."""
+    """Whether the program has set the mesh, or only arrays bring it."""
     with jax.set_mesh(mesh) if request.param else contextlib.nullcontext():
         yield
 
@@ -79,6 +79,7 @@ def test_the_mesh_that_jax_makes_has_explicit_axes(mesh):
     assert mesh.axis_types == (jax.sharding.AxisType.Explicit,)
 
 
+@pytest.mark.parametrize("context", [True, False], ids=["set", "of the arrays"], indirect=True)
 @pytest.mark.parametrize("name", ALL)
 def test_every_function_works_over_explicit_axes_and_keeps_the_batchs_sharding(name, load, mesh, context):
     one, x, y = load(name), images(0), images(1)
@@ -111,6 +112,7 @@ def test_maps_work_over_explicit_axes(name, load, mesh, context):
     assert found.sharding.spec[0] == "b"
 
 
+@pytest.mark.parametrize("context", [True, False], ids=["set", "of the arrays"], indirect=True)
 @pytest.mark.parametrize("name", [*MIXED, *nightly("steerable")])
 def test_gradients_work_over_explicit_axes(name, load, mesh, context):
     one, x, y = load(name), images(0), images(1)

@@ -1,6 +1,7 @@
 """`eval.py --benchmark`: one command from a folder of rated images to a table, a CSV file and a report."""
 
 import csv
+import os
 import re
 from pathlib import Path
 
@@ -185,6 +186,15 @@ def test_an_output_that_cannot_be_written_costs_only_itself(capsys, rated, tmp_p
     assert f"{disk / 'a.csv'} cannot be written: the disk is full" in said and "Traceback" not in said
 
 
+def test_nothing_is_left_where_nothing_could_be_measured(capsys, rated, tmp_path):
+    for name in names(rated):
+        (rated / name).write_bytes(b"")
+    arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr")
+    status, _, said = run(capsys, *arguments, "--csv", tmp_path / "out" / "a.csv")
+    assert status == 2 and "no metric measured any pair" in said
+    assert not list(tmp_path.glob("out/*"))
+
+
 def test_a_store_that_cannot_be_used_costs_nothing_but_a_line(capsys, rated, tmp_path):
     (tmp_path / "cache" / "pim_jax" / "distances.sqlite").mkdir(parents=True)
     status, out, said = run(capsys, "--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr")
@@ -244,10 +254,18 @@ def test_a_list_of_metrics_must_be_one(capsys, text):
     assert "separated by commas" in capsys.readouterr().err
 
 
-def test_results_never_replace_the_data(capsys, rated):
+def test_results_never_replace_the_data(capsys, rated, tmp_path):
     before = (rated / "scores.csv").read_bytes()
-    for data, option in [(rated / "scores.csv", "--csv"), (rated, "--report")]:
-        status, _, said = run(capsys, "--benchmark", "iqa", "--data", data, option, rated / "scores.csv")
+    picture = next(rated.glob("*_1.png"))
+    os.link(picture, tmp_path / "hard")
+    (tmp_path / "soft").symlink_to(picture)
+    for data, option, output in [
+        (rated / "scores.csv", "--csv", rated / "scores.csv"),
+        (rated, "--report", rated / "scores.csv"),
+        (rated / "scores.csv", "--csv", tmp_path / "hard"),
+        (rated / "scores.csv", "--report", tmp_path / "soft"),
+    ]:
+        status, _, said = run(capsys, "--benchmark", "iqa", "--data", data, option, output)
         assert status == 2
         assert "overwritten" in said
     assert (rated / "scores.csv").read_bytes() == before

@@ -11,7 +11,12 @@ from pim_jax.training import checkpoint, step
 from pim_jax.training.config import Config
 
 CONFIG = Config(model=ModelConfig(pyramid="none", widths=(4, 3)))
-ABOUT = {"name": "small", "model": configuration.to_json(CONFIG.model)}
+ABOUT = {
+    "name": "small",
+    "model": configuration.to_json(CONFIG.model),
+    "training": configuration.to_json(CONFIG),
+    "data": "d" * 64,
+}
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def test_a_state_saved_on_eight_devices_continues_on_one(tmp_path):
     with checkpoint.manager(tmp_path, keep=2) as manager:
         checkpoint.save(manager, state._replace(step=state.step + 7), ABOUT)
     with checkpoint.manager(tmp_path, keep=2) as manager:
-        assert checkpoint.newest(manager) == ABOUT
+        assert checkpoint.newest(tmp_path) == ABOUT
         restored = checkpoint.restore(manager, step.init(CONFIG, one))
     assert int(restored.step) == 7
     assert_equal(restored.params, state.params)
@@ -42,7 +47,7 @@ def test_a_state_saved_on_eight_devices_continues_on_one(tmp_path):
 def test_a_working_directory_gives_its_newest_weights_and_keeps_few(tmp_path, params):
     state = step.init(CONFIG, step.mesh())
     with checkpoint.manager(tmp_path, keep=2) as manager:
-        assert checkpoint.newest(manager) is None
+        assert checkpoint.newest(tmp_path) is None
         for done in (1, 2, 10):
             newer = jax.tree.map(lambda leaf, done=done: leaf + done, state.params)
             checkpoint.save(manager, state._replace(step=state.step + done, params=newer), ABOUT)

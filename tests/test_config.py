@@ -77,3 +77,14 @@ def test_an_objective_is_added_by_one_line_of_the_table(monkeypatch):
         state, metrics = step.make(config, mesh)(step.init(config, mesh), pairs)
         assert set(metrics) == {"loss", "Rx", "gradient_norm"} and int(state.step) == 1
         assert finite.first(config, mesh, state, pairs) == "none when the step was repeated"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_assignments_lead_from_one_configuration_to_another(path):
+    after = configuration.load(path, (Config, SpipsConfig))
+    before = type(after)()
+    assignments = configuration.assignments(before, after)
+    assert configuration.override(before, assignments) == after
+    assert configuration.assignments(after, after) == []
+    changed = ["model.pim=a b", "learning_rate=0.125"] if isinstance(after, SpipsConfig) else ["model.widths=(7,)"]
+    assert configuration.assignments(after, configuration.override(after, changed)) == changed

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import pytest
 from disks import fill, small_disk
+from marks import slow
 from PIL import Image
 
 from pim_jax import metric, stored
@@ -188,7 +189,7 @@ C_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 @pytest.mark.parametrize(
     ("environment", "lines"),
     [
-        ({"PYTHONUTF8": "1"}, ["caf\\xe9", "日本"]),
+        pytest.param({"PYTHONUTF8": "1"}, ["caf\\xe9", "日本"], marks=pytest.mark.slow(kept="the other locales")),
         ({"PYTHONIOENCODING": "cp1252"}, ["caf\\xe9", "\\u65e5\\u672c"]),
         (C_LOCALE, ["caf\\xe9", "\\u65e5\\u672c"]),
     ],
@@ -231,7 +232,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_status_says_so(folders, 
 # What was measured is not lost
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, *slow(signal.SIGTERM, kept="SIGINT and SIGKILL")])
 def test_a_run_that_is_stopped_keeps_its_rows_and_goes_on(one_device, own_cache, capsys, tmp_path, monkeypatch, number):
     """Names are so long that the pipe holds the lines of some 300 pairs, and the run waits for a reader."""
     folders = write(tmp_path, [f"{i:03}{'x' * 200}.png" for i in range(400)], size=(4, 4))

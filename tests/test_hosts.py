@@ -14,7 +14,7 @@ from runs import ALERT_SECONDS, BATCH, ENDLESS, Run, alert, assert_same_losses, 
 
 from pim_jax import metric, stored, train
 from pim_jax.data import pairs
-from pim_jax.training import checkpoint, hosts, log
+from pim_jax.training import hosts, log
 
 
 def impatient():
@@ -27,7 +27,7 @@ def hasty():
 
 
 def careless():
-    checkpoint._check_room = lambda directory, tree: None
+    stored.check_room = lambda directory, tree: None
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,10 @@ import json
 import math
 import os
 import shutil
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,9 +17,11 @@ from PIL import Image
 from pim_jax import configuration, inspect, metric, provenance, stored
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
-from pim_jax.training import checkpoint, step, summary
+from pim_jax.training import checkpoint, heartbeat, step, summary
 from pim_jax.training.config import Config
+from pim_jax.training.spips.config import SpipsConfig
 
+ROOT = Path(__file__).parents[1]
 CONFIG = Config(model=ModelConfig(pyramid="none", widths=(4, 3)), steps=40, batch=8)
 ABOUT = {
     "name": "tiny of w",
@@ -83,30 +88,144 @@ def test_the_curves_are_a_picture_where_it_was_asked_for(run, tmp_path, capsys):
     assert not (run / "curves.png").exists()
 
 
+def write_beat(workdir, state, step, reason="", *, seconds_ago=0.0):
+    path = workdir / heartbeat.FILE
+    path.write_text(json.dumps({"state": state, "step": step, "reason": reason, "seconds": 10.0}))
+    os.utime(path, (time.time() - seconds_ago,) * 2)
+
+
 @pytest.mark.parametrize(
-    ("rows", "seconds_ago", "wanted"),
+    ("beat", "seconds_ago", "wanted"),
     [
-        ([row(10), row(20), row(25)], 5, "running: at step 25 of 40"),
-        ([row(10), row(20)], 3600, "stopped: at step 20 of 40, the last line was written 1.0 h ago, and all is saved"),
-        ([row(10), row(20), row(30)], 3600, "stalled: at step 30 of 40"),
-        # A line every 1000 s is usual here, so an hour of silence is not.
-        ([row(10, pairs_per_second=0.08), row(20, pairs_per_second=0.08)], 3600, "running: at step 20 of 40"),
-        ([row(10), row(20, loss=math.nan)], 5, "not finite: loss at step 20"),
+        (("running", 35), 5, "running: at step 35 of 40"),
+        (("running", 35), -3700, "running: at step 35 of 40 (the clock of its disk is 1.0 h ahead)"),
+        (("stalled", 35), 5, "stalled at step 35 of 40: the process is alive"),
+        (("running", 35), 3600, "killed at step 35 of 40: its last sign of life was 1.0 h ago"),
+        (("stalled", 35), 3600, "killed at step 35 of 40: its last sign of life was 1.0 h ago"),
+        (
+            ("stopped", 20, "SIGTERM at step 20 of 40"),
+            3600,
+            "stopped by SIGTERM at step 20 of 40; the last checkpoint is ",
+        ),
+        (
+            ("failed", 35, "the disk is full"),
+            5,
+            "failed at step 35 of 40: the disk is full; the last checkpoint is that of",
+        ),
+        (("not finite", 35, "step 36 is not finite"), 5, "not finite: step 36 is not finite"),
+        # The newest checkpoint is of step 20 of 40; the run was continued with fewer steps.
+        (("finished", 30), 3600, "finished at step 30"),
     ],
 )
-def test_the_verdict_follows_from_the_log_and_the_last_save(run, capsys, rows, seconds_ago, wanted):
+def test_the_verdict_follows_from_the_last_sign_of_life(run, capsys, beat, seconds_ago, wanted):
     shutil.rmtree(run / "checkpoints" / "40")
-    write_log(run, rows, seconds_ago=seconds_ago)
+    write_log(run, [row(10), row(20), row(30)], seconds_ago=seconds_ago)
+    write_beat(run, *beat, seconds_ago=seconds_ago)
     status, out, _ = inspected(capsys, run)
     assert f"verdict: {wanted}" in out
     assert status == (1 if "not finite" in wanted else 0)
 
 
+def test_a_finished_run_that_goes_on_for_more_steps_is_running(run, capsys):
+    write_beat(run, "running", 45)
+    assert "verdict: running: at step 45" in inspected(capsys, run)[1]
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"state": "dancing", "step": 1, "reason": "", "seconds": 1}', "{"])
+def test_of_a_run_without_a_sign_of_life_the_log_tells_what_it_can(run, capsys, damage):
+    """A run of an older version, or a damaged file."""
+    if damage:
+        (run / heartbeat.FILE).write_text(damage)
+    shutil.rmtree(run / "checkpoints" / "40")
+    write_log(run, [row(10), row(20), row(30)], seconds_ago=3600)
+    out = inspected(capsys, run)[1]
+    assert (
+        "verdict: not finished, without a sign of life: at step 30, whose line was written 1.0 h ago; the last" in out
+    )
+    assert "running" not in out
+    write_log(run, [row(10), row(20, loss=math.nan)])
+    status, out, _ = inspected(capsys, run)
+    assert status == 1 and "verdict: not finite: loss at step 20" in out
+
+
 def test_a_run_before_its_first_checkpoint_is_running(tmp_path, capsys):
     write_log(tmp_path, [row(1)])
+    write_beat(tmp_path, "running", 1)
     status, out, _ = inspected(capsys, tmp_path)
     assert status == 0 and "not known before the first checkpoint" in out
-    assert "checkpoints: none" in out and "verdict: running: at step 1," in out
+    assert "checkpoints: none" in out and "verdict: running: at step 1" in out
+
+
+@pytest.mark.parametrize(
+    ("terms", "wanted"),
+    [
+        ({"I": 0.01}, "finished at step 40, but it collapsed: I ends at 0.01 nats, of at most log B = 2.08 nats"),
+        ({"I": 2.07, "Rx": 0.01, "Ry": 0.003}, "finished at step 40, but it is saturated: I ends at 2.1 nats"),
+        ({"I": 2.07, "Rx": 0.3, "Ry": 0.003}, "finished at step 40\n"),
+        ({"I": 1.0}, "finished at step 40\n"),
+    ],
+)
+def test_a_finished_run_whose_information_is_none_or_all_says_what_to_change(run, capsys, terms, wanted):
+    write_log(run, [row(10), row(20), row(30), row(40, **terms)])
+    write_beat(run, "finished", 40)
+    out = inspected(capsys, run)[1]
+    assert f"verdict: {wanted}" in out
+    if "but" in wanted:
+        assert "In a new --workdir, " in out
+
+
+@pytest.mark.parametrize("name", ["pim-1", "spips"])
+def test_weights_of_the_package_are_inspected_by_name(capsys, monkeypatch, tmp_path, name):
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = inspected(capsys, name)
+    assert status == 0 and f"name: {name}\n" in out and "whole, finite" in out and "verdict: weights" in out
+    if name == "pim-1":
+        assert "whitened: by the data 3bd00" in out and "noise and regularisation are not said" in out
+    else:
+        assert "configuration: the defaults\n" in out and "data: TID2013" in out
+
+
+def test_a_run_of_spips_is_told_by_its_folds(tmp_path, capsys, monkeypatch):
+    training = configuration.to_json(SpipsConfig(folds=3))
+    with stored.bundled_folder("spips") as folder:
+        shutil.copytree(folder, tmp_path / "w" / "checkpoints" / "300")
+    about = tmp_path / "w" / "checkpoints" / "300" / "about" / "metadata"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"training": training}))
+    write_log(tmp_path / "w", [{"step": fold, "SROCC": 0.9} for fold in (1, 2, 3)])
+    status, out, _ = inspected(capsys, tmp_path / "w")
+    assert status == 0 and "configuration: folds=3\n" in out and "progress: fold 3 of 3\n" in out
+    assert "verdict: finished at step 300\n" in out
+
+
+def test_a_reader_that_leaves_ends_it_quietly_and_the_curves_are_written(run):
+    command = [sys.executable, "-m", "pim_jax.inspect", str(run)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 0
+    assert (run / "curves.png").stat().st_size > 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_one_line(run):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "pim_jax.inspect", str(run)]
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "inspect.py: standard output cannot be written: " in done.stderr and "No space left" in done.stderr
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb", "\u65e5\u672c".encode()])
+def test_a_name_that_cannot_be_shown_is_escaped(run, name):
+    odd = os.path.join(os.path.dirname(os.fsencode(run)), name)
+    os.rename(run, odd)
+    command = [sys.executable, "-m", "pim_jax.inspect", odd]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    readable = name != b"caf\xe9"  # not by the library for checkpoints
+    assert done.returncode == (0 if readable else 1) and done.stderr == b""
+    assert readable or b"checkpoint 40: 0.0 MB, the name of the folder " in done.stdout
+    shown = {b"caf\xe9": rb"caf\xe9", b"a\nb": rb"a\x0ab"}.get(name, rb"\u65e5\u672c")
+    assert shown + b"/curves.png" in done.stdout and b"verdict: finished" in done.stdout
+    assert os.path.exists(os.path.join(odd, b"curves.png"))
 
 
 def test_a_line_that_is_being_written_is_no_damage_but_one_in_the_middle_is(run, capsys):
@@ -135,7 +254,7 @@ def test_what_a_stranger_wrote_does_not_steer_the_terminal(run, capsys):
     about = run / "checkpoints" / "40" / "about" / "metadata"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"commit": "\x1b[2Jabc"}))
     status, out, _ = inspected(capsys, run)
-    assert status == 0 and "commit: ?[2Jabc" in out and "\x1b" not in out
+    assert status == 0 and "commit: \\x1b[2Jabc" in out and "\x1b" not in out
 
 
 def test_parameters_that_are_not_finite_are_found(tmp_path, capsys):

@@ -166,7 +166,8 @@ class Loss(nnx.Module):
         return self.distance(x, jax.nn.sigmoid(self.layer(x))).sum()
 
 
-def test_a_flax_module_keeps_it_and_its_weights_stay_out_of_the_state(pim):
+def test_a_flax_module_keeps_it_and_its_weights_stay_out_of_the_state():
+    pim = random_metric(ModelConfig(pyramid="none", widths=(3,)))
     loss, x = Loss(pim.distance), images(0, n=1, size=(16, 16))
     assert len(jax.tree.leaves(nnx.state(loss))) == 2  # of the layer
     wanted = pim.distance(x, jax.nn.sigmoid(loss.layer(x))).sum()
@@ -254,7 +255,7 @@ def test_repr_names_weights_and_hash(pim):
         (np.zeros((16, 16), np.float32), ValueError, r"x has shape \(16, 16\); images are \[N, H, W, 3\]"),
         (np.zeros((3, 16, 16), np.float32), ValueError, "channels last"),
         (np.zeros((0, 16, 16, 3), np.float32), ValueError, "no image in it"),
-        (np.zeros((7, 16, 3), np.float32), ValueError, "at least 8 x 8 pixels"),
+        (np.zeros((7, 16, 3), np.float32), ValueError, "small needs at least 8 x 8"),
         (np.full((16, 16, 3), np.nan, np.float32), ValueError, "x holds values that are not finite"),
         (np.full((16, 16, 3), 200.0, np.float32), ValueError, r"from \[0, 255\], use x / 255"),
         (np.full((16, 16, 3), -0.9, np.float32), ValueError, r"from \[-1, 1\], use \(x \+ 1\) / 2"),

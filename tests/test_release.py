@@ -1,10 +1,13 @@
 """Released weights are those of the run, under their own name, and say nothing about the machine."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
+from disks import small_disk
 
-from pim_jax import metric, release, stored
+from pim_jax import inspect, metric, release, stored
 from pim_jax.data import pairs
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
@@ -35,7 +38,7 @@ def test_the_weights_of_a_run_load_under_their_new_name(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("mixtures", [1, 2])
-def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, clip_pairs, mixtures, monkeypatch):
+def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, clip_pairs, mixtures, monkeypatch, capsys):
     monkeypatch.setattr(whiten, "_BATCHES", 2)
     model = ModelConfig(pyramid="none", widths=(4, 3), dimensions=3, mixtures=mixtures)
     params = pim.init(model, jax.random.key(0))
@@ -44,6 +47,11 @@ def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, clip_pairs, mi
 
     weights = stored.read(tmp_path / "white", metric.FORMAT)
     assert weights.about["whitened_by"] == pairs.data_hash(clip_pairs)
+    assert weights.about["whitening"] == {"noise": whiten.NOISE, "regularisation": whiten.REGULARISATION}
+    capsys.readouterr()
+    assert inspect.main([str(tmp_path / "white")]) == 0
+    told = f"whitened: by the data {pairs.data_hash(clip_pairs)}, noise 0.025, regularisation 0.001\n"
+    assert told in capsys.readouterr().out
     (before,), (after,) = (whiten.covariances(model, p, clip_pairs) for p in (params, weights.params))
     values = np.linalg.eigvalsh(before)
     np.testing.assert_allclose(np.linalg.eigvalsh(after), values / (values + 0.001 * values.mean()), rtol=1e-3)
@@ -62,6 +70,22 @@ def test_no_file_holds_a_path_of_the_machine(run, tmp_path):
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(files) > 3
     assert not [path for path in files if str(tmp_path).encode() in path.read_bytes()]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(run, tmp_path, capfd):
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        assert release.main([str(run), str(disk / "w")]) == 1
+        assert list(disk.iterdir()) == []
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1 and "cannot be written: it needs 0.5 MB, and the disk has 0.1 MB left" in errors
+
+
+def test_a_name_is_shown_in_one_line_and_one_that_is_not_utf_8_is_refused(run, tmp_path, capsys):
+    assert release.main([str(run), str(tmp_path / "a\nb")]) == 2
+    assert r"a\nb" in capsys.readouterr().err
+    assert release.main([str(run), str(tmp_path / os.fsdecode(b"caf\xe9"))]) == 2
+    assert r"caf\xe9 is not UTF-8" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_nothing_is_replaced(run, tmp_path, capsys):

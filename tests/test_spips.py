@@ -149,7 +149,7 @@ def test_gradients_of_the_conventional_part_are_finite_and_descend():
     ("x", "error", "message"),
     [
         (np.zeros((*SIZE, 3), np.uint8), TypeError, r"x is uint8; images are float sRGB in \[0, 1\]"),
-        (np.zeros((30, 36, 3), np.float32), ValueError, "at least 31 x 31 pixels"),
+        (np.zeros((30, 36, 3), np.float32), ValueError, "at least 31 x 31"),
         (np.full((*SIZE, 3), np.nan, np.float32), ValueError, "x holds values that are not finite"),
         (np.full((*SIZE, 3), 200.0, np.float32), ValueError, r"from \[0, 255\], use x / 255"),
         (np.zeros((40, 36, 3), np.float32), ValueError, "x is 40 x 36 and y is 32 x 36"),

@@ -97,6 +97,19 @@ def test_a_file_that_another_process_holds_is_not_waited_for_twice(tmp_path, mon
     assert len(said) == 1 and "locked" in said[0]
 
 
+def test_a_file_that_may_not_even_be_read_is_done_without(tmp_path, monkeypatch):
+    monkeypatch.setattr("pim_jax.evaluation.store.PATIENCE", 0.1)
+    said = []
+    with Store(tmp_path / "d.sqlite", say=said.append) as store:
+        store.put("m", [("a", "b", 1.0)])
+        other = sqlite3.connect(tmp_path / "d.sqlite", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        assert store.get("m", [("a", "b")]) == [None]
+        store.put("m", [("a", "c", 2.0)])
+        other.close()
+    assert len(said) == 1 and "locked" in said[0]
+
+
 def test_a_store_that_is_read_only_is_read(tmp_path):
     said = []
     with small_disk(tmp_path / "disk", "1m") as disk:

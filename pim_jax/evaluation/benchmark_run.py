@@ -43,6 +43,8 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
     Raises:
       OSError, ValueError: the arguments or the data are not as they should be, and nothing was measured.
     """
+    inputs = [args.data, Path(args.ckpt)]
+    outputs.check(args.csv, args.report, inputs)
     benchmark = datasets.read(
         args.benchmark,
         args.data,
@@ -50,8 +52,8 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
         allow_missing=args.allow_missing,
         higher_is=args.higher_is,
     )
-    pictures = {picture.path for pair in benchmark.pairs for picture in pair}
-    outputs.check(args.csv, args.report, [args.data, Path(args.ckpt), *pictures])
+    inputs += {picture.path for pair in benchmark.pairs for picture in pair}  # also under other names, as by links
+    outputs.check(args.csv, args.report, inputs)
     loaded, skipped = _load(args.metrics or ["pim"], args.ckpt)
     for name, reason in skipped.items():
         say(f"{name} is skipped: {reason}")
@@ -90,7 +92,8 @@ def _measure(benchmark: Benchmark, loaded: Mapping[str, Metric], table: CsvOutpu
     with Store(say=say) as kept, tqdm(total=len(benchmark.pairs), unit="pair", disable=None) as bar:
 
         def done(indices: Sequence[int], distances: Mapping[str, np.ndarray]) -> None:
-            table.add(_rows(benchmark, distances, indices))
+            found = np.array([distances[name][indices] for name in distances])
+            table.add(_rows(benchmark, distances, np.asarray(indices)[~np.isnan(found).all(0)]))
             bar.update(len(indices))
 
         return measure(loaded, benchmark.pairs, kept, done=done)

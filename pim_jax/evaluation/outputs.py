@@ -105,7 +105,8 @@ class CsvOutput:
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
         """Adds rows; where they cannot be written, says so once, and `finish` still tries to."""
-        if not self._grows:
+        rows = list(rows)
+        if not self._grows or not rows:
             return
         try:
             if not self._file:

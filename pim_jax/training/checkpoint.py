@@ -4,9 +4,9 @@
 """
 
 import contextlib
+import json
 import logging
 import math
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from pim_jax import files, metrics, stored
 from pim_jax.stored import MAX_PARAMETERS, Weights, first_line
 from pim_jax.training.step import State
 
-_METADATA_BYTES = 500_000  # what orbax writes besides the arrays, rounded up
 _MAX_OPTIMIZER_BYTES = 4 * 4 * MAX_PARAMETERS  # of the files: two moments and, generously, what surrounds them
 
 
@@ -73,7 +72,7 @@ def save(manager: ocp.CheckpointManager, state: State, about: dict) -> None:
         about=ocp.args.JsonSave(about),
     )
     with _writing(manager.directory):
-        _check_room(manager.directory, (params, optimizer))
+        stored.check_room(manager.directory, (params, optimizer))
         manager.save(int(state.step), args=args)
 
 
@@ -89,15 +88,20 @@ def wait(manager: ocp.CheckpointManager) -> None:
         manager.wait_until_finished()
 
 
-def newest(manager: ocp.CheckpointManager) -> dict | None:
-    """Returns the `about` of the newest checkpoint, or None if there is no checkpoint.
+def newest(workdir: str | Path) -> dict | None:
+    """Returns the `about` of the newest checkpoint of a run, or None if there is no checkpoint.
 
     Raises:
       ValueError: it is damaged.
     """
-    if manager.latest_step() is None:
+    if not (complete := stored.of_run(workdir)):
         return None
-    return _restore(manager, about=ocp.args.JsonRestore()).about
+    with _reading(complete):
+        # Not through orbax, whose readers wait for those of the other processes.
+        about = json.loads((complete[-1] / "about" / "metadata").read_bytes())
+        if not (isinstance(about, dict) and {"training", "data"} <= about.keys()):
+            raise ValueError("about/ does not say what it is")
+        return about
 
 
 def restore(manager: ocp.CheckpointManager, state: State) -> State:
@@ -110,11 +114,12 @@ def restore(manager: ocp.CheckpointManager, state: State) -> State:
     Raises:
       ValueError: the checkpoint is damaged.
     """
-    found = _restore(
-        manager,
+    args = ocp.args.Composite(
         params=ocp.args.StandardRestore(state.params),
         optimizer=ocp.args.StandardRestore(state.optimizer),
     )
+    with _reading(stored.of_run(manager.directory.parent)):
+        found = manager.restore(manager.latest_step(), args=args)
     done = jax.device_put(np.int32(manager.latest_step()), state.step.sharding)
     return State(done, found.params, found.optimizer)
 
@@ -142,22 +147,13 @@ def load_whole(directory: str | Path) -> tuple[Weights, Any]:
             raise ValueError(f"the optimizer in {directory} cannot be read: {first_line(error)}") from error
 
 
-def _check_room(directory: Path, tree) -> None:
-    # Checked first, because orbax's threads print pages of tracebacks when the disk is full.
-    if files.in_bucket(directory):
-        return
-    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + _METADATA_BYTES
-    if (free := shutil.disk_usage(directory).free) < needed:
-        raise OSError(f"it needs {needed / 1e6:.1f} MB, and the disk has {free / 1e6:.1f} MB left")
-
-
-def _restore(manager, **items):
+@contextlib.contextmanager
+def _reading(complete: list[Path]) -> Iterator[None]:
     try:
-        return manager.restore(manager.latest_step(), args=ocp.args.Composite(**items))
+        yield
     except jax.errors.JaxRuntimeError:  # of the devices or the other processes, not of the disk
         raise
     except Exception as error:  # orbax and tensorstore raise many kinds
-        complete = stored.of_run(manager.directory.parent)
         then = f"continue from step {complete[-2].name}" if len(complete) > 1 else "begin again"
         raise ValueError(f"{complete[-1]} is damaged ({first_line(error)}): remove this folder to {then}") from error
 

@@ -30,7 +30,7 @@ def draw(rows: Sequence[dict], *, title: str, saved: Sequence[int] = ()) -> Figu
       [2.0, 1.0]
     """
     figure = Figure(figsize=(11, 5.6), layout="constrained")
-    figure.suptitle(title, fontsize=10, parse_math=False)
+    figure.suptitle(title, fontsize=10, parse_math=False, wrap=True)
     panels = figure.subplots(2, 3, sharex=True)
     steps = [row["step"] for row in rows]
     for axes, (name, label) in zip(panels.flat, PANELS.items(), strict=True):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from pim_jax import console
 from pim_jax.files import exists, in_bucket, place, replacing
 
 FILE = "metrics.jsonl"
@@ -31,7 +32,7 @@ class Log:
 
     def __init__(self, workdir: str | Path, *, step: int, steps: int, writes: bool = True):
         workdir = place(workdir)
-        self._writes, self._path = writes, workdir / FILE
+        self._writes, self._path, self._print = writes, workdir / FILE, console.Printer(sys.stdout)
         self._bar = tqdm(total=steps, initial=step, unit="step", disable=not (writes and sys.stderr.isatty()))
         self._file = self._events = None
         if writes:
@@ -65,11 +66,11 @@ class Log:
         self._bar.update()
 
     def say(self, line: str) -> None:
-        """Prints a line, above the progress bar if there is one."""
+        """Prints a line, above the progress bar if there is one. It does not matter whether anybody reads it."""
         if not self._writes:
             return
-        self._bar.write(line, file=sys.stdout)
-        sys.stdout.flush()
+        with self._bar.external_write_mode(file=sys.stdout):
+            self._print(console.one_line(line))
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Records the metrics of a step."""

@@ -1,6 +1,5 @@
 """What can be told of a training run from its folder, while it is being written and when it is damaged."""
 
-import itertools
 import math
 import time
 from pathlib import Path
@@ -11,12 +10,11 @@ import numpy as np
 from etils import epath
 
 from pim_jax import configuration, files
-from pim_jax.stored import of_run
-from pim_jax.training import checkpoint, log
+from pim_jax.stored import bundled, bundled_folder, of_run
+from pim_jax.training import checkpoint, collapse, heartbeat, log
 from pim_jax.training.config import Config
-
-SILENCE = 5  # a run is at rest once its log was silent for this many times the usual seconds between two lines,
-LEAST_SILENCE = 120  # and this many seconds: saving, compiling and other programs make it late
+from pim_jax.training.heartbeat import Beat
+from pim_jax.training.spips.config import SpipsConfig
 
 
 class Stored(NamedTuple):
@@ -46,17 +44,19 @@ class Summary(NamedTuple):
       rows: of its log.
       damaged_rows: how many lines of the log are no rows, see `pim_jax.training.log.Lines`.
       age: seconds since the last line was written, None without a log.
+      beat: its last sign of life, None for weights and for runs of older versions.
       stored: its checkpoints by step, or the weights alone.
     """
 
     rows: list[dict]
     damaged_rows: int
     age: float | None
+    beat: Beat | None
     stored: list[Stored]
 
     @property
     def about(self) -> dict:
-        """What the newest checkpoint that can be read says of itself."""
+        """What the newest checkpoint that can be read says it is."""
         return next((stored.about for stored in reversed(self.stored) if stored.about), {})
 
     @property
@@ -67,16 +67,20 @@ class Summary(NamedTuple):
 
 
 def of(workdir: str | Path) -> Summary:
-    """Reads a run's folder, or one with weights alone.
+    """Reads the folder of a run, or one with weights alone.
 
     Args:
-      workdir: what `train.py` writes, `python -m pim_jax.convert` wrote, or a checkpoint.
+      workdir: the working directory of `train.py`, one of its checkpoints, what `python -m pim_jax.convert` or
+        `release` wrote, or the name of weights in the package.
 
     Raises:
       ValueError: it holds nothing of the kind.
       FileNotFoundError: there is no such folder.
       OSError: its bucket cannot be reached.
     """
+    if str(workdir) in bundled():
+        with bundled_folder(str(workdir)) as folder:
+            return of(folder)
     workdir = files.place(workdir)
     if not (files.exists(workdir) and workdir.is_dir()):
         raise FileNotFoundError(f"there is no folder {workdir}")
@@ -86,7 +90,8 @@ def of(workdir: str | Path) -> Summary:
     folders = [workdir] if (workdir / "params").is_dir() else of_run(workdir)
     if not folders and age is None:
         raise ValueError(f"{workdir} holds no run and no weights: neither {log.FILE}, checkpoints/ nor params/")
-    return Summary(lines.rows, len(lines.damaged), age, [_stored(folder) for folder in folders])
+    found = [_stored(folder) for folder in folders]
+    return Summary(lines.rows, len(lines.damaged), age, heartbeat.read(workdir), found)
 
 
 def settings(about: dict) -> dict:
@@ -102,35 +107,70 @@ def changed(about: dict) -> dict:
       >>> changed({"model": configuration.to_json(Config().model) | {"mixtures": 5}})
       {'model.mixtures': 5}
     """
-    defaults = _flat(configuration.to_json(Config()))
+    defaults = _flat(configuration.to_json(SpipsConfig() if about.get("metric") == "spips" else Config()))
     return {name: value for name, value in settings(about).items() if name not in defaults or value != defaults[name]}
 
 
 def verdict(summary: Summary) -> str:
-    """How the run stands, in a line: "finished", "running", "stopped", "stalled" or "not finite", and why.
+    """How the run stands, in a line: "finished", "running", "stopped", "killed" and the like, and why.
 
     Example:
-      >>> verdict(Summary([{"step": 7, "loss": math.nan}], 0, 1.0, []))
+      >>> verdict(Summary([{"step": 7, "loss": math.nan}], 0, 1.0, None, []))
       'not finite: loss at step 7'
     """
-    rows, newest = summary.rows, summary.stored[-1] if summary.stored else None
+    rows, beat, newest = summary.rows, summary.beat, summary.stored[-1] if summary.stored else None
     for row in rows:
         if odd := [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]:
             return f"not finite: {', '.join(odd)} at step {row['step']}"
     if newest and newest.problem == NOT_FINITE:
         return f"not finite: the parameters at step {newest.step}"
+    if beat:
+        return _by_beat(summary, beat)
     if summary.age is None:
         return "weights, without the log of their training"
-    done, of_all = rows[-1]["step"] if rows else 0, f" of {summary.steps}" if summary.steps else ""
-    saved = newest.step or 0 if newest else 0
-    if summary.steps and saved >= summary.steps:
-        return f"finished at step {saved}"
-    said = f"at step {done}{of_all}, the last line was written {duration(summary.age)} ago"
-    if summary.age < max(LEAST_SILENCE, SILENCE * _seconds_between_lines(summary)):
-        return f"running: {said}"
-    if saved >= done:
-        return f"stopped: {said}, and all is saved; train.py continues it"
-    return f"stalled: {said}, and step {saved} is the last saved; it was killed, or hangs"
+    if summary.steps and newest and (newest.step or 0) >= summary.steps:
+        return _finished(summary, newest.step)
+    return (
+        f"not finished, without a sign of life: at step {_done(summary)}, whose line was written "
+        f"{duration(summary.age)} ago; {_saved(summary)}"
+    )
+
+
+def _by_beat(summary: Summary, beat: Beat) -> str:
+    at = f"at step {max(beat.step, _done(summary))}{f' of {summary.steps}' if summary.steps else ''}"
+    ahead = f" (the clock of its disk is {duration(-beat.age)} ahead)" if beat.age < -beat.seconds else ""
+    match beat.state:
+        case "finished":
+            return _finished(summary, beat.step)
+        case "stopped":
+            return f"stopped by {beat.reason}; {_saved(summary)}, and train.py continues it"
+        case "not finite":
+            return f"not finite: {beat.reason}"
+        case "failed":
+            return f"failed {at}: {beat.reason}; {_saved(summary)}"
+        case "stalled" if beat.alive:
+            return f"stalled {at}: the process is alive, but no step was done for many minutes{ahead}"
+        case "running" if beat.alive:
+            return f"running: {at}{ahead}"
+    return (
+        f"killed {at}: its last sign of life was {duration(beat.age)} ago, and it did not say how it ended; "
+        f"{_saved(summary)}, and train.py continues it"
+    )
+
+
+def _finished(summary: Summary, step: int) -> str:
+    batch = settings(summary.about).get("batch")
+    remark = collapse.remark(summary.rows, batch) if type(batch) is int and batch > 0 else ""
+    return f"finished at step {step}" + (f", but {remark}" if remark else "")
+
+
+def _done(summary: Summary) -> int:
+    return summary.rows[-1]["step"] if summary.rows else 0
+
+
+def _saved(summary: Summary) -> str:
+    newest = summary.stored[-1] if summary.stored else None
+    return f"the last checkpoint is that of step {newest.step}" if newest else "there is no checkpoint yet"
 
 
 def rate(rows: list[dict]) -> float | None:
@@ -177,13 +217,6 @@ def _flat(values: dict, prefix: str = "") -> dict:
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return flat
-
-
-def _seconds_between_lines(summary: Summary) -> float:
-    """What was usual of late, 0 where it cannot be known: the log has rates, not times."""
-    batch, pairs_per_second = settings(summary.about).get("batch"), rate(summary.rows)
-    steps = [after["step"] - before["step"] for before, after in itertools.pairwise(summary.rows[-10:])]
-    return max(steps) * batch / pairs_per_second if steps and _is_number(batch) and pairs_per_second else 0.0
 
 
 def _is_number(value) -> bool:

@@ -25,7 +25,7 @@ from pim_jax.model.pim import ModelConfig, Params
 from pim_jax.training.step import sensor_noise
 
 NOISE = 0.025  # largest standard deviation of a frame's noise, for images in [0, 1]
-_REGULARISATION = 0.001  # of the mean variance, so that directions which hardly ever vary do not decide
+REGULARISATION = 0.001  # of the mean variance, so that directions which hardly ever vary do not decide
 _BATCH, _BATCHES, _CROP = 8, 32, 128
 
 
@@ -77,12 +77,12 @@ def whiten(params: Params, covariances: list[np.ndarray]) -> Params:
 
     Args:
       params: of a model that `check` accepts.
-      covariances: C per band, [D, D]; r is 0.001.
+      covariances: C per band, [D, D]; r is `REGULARISATION`.
     """
     params = jax.tree.map(lambda leaf: leaf, params)  # new dicts, the same arrays
     for band, covariance in enumerate(covariances):
         values, vectors = np.linalg.eigh(covariance)
-        scale = (vectors / np.sqrt(values.clip(0) + _REGULARISATION * values.mean())) @ vectors.T
+        scale = (vectors / np.sqrt(values.clip(0) + REGULARISATION * values.mean())) @ vectors.T
         for encoder in ("marginal", "full"):
             last = params[encoder][f"band{band}"]["mean_out"]
             last |= {name: _scaled(leaf, scale) for name, leaf in last.items()}
