@@ -216,7 +216,7 @@ def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path]) -
       Traceback (most recent call last):
       ValueError: --report a and --csv a are one file: give each a name of its own
     """
-    inputs = list(inputs)
+    outputs, inputs = list(outputs), list(inputs)
     read = {key for path in inputs for key in _identities(path)}
     folders = [target(path) for path in inputs if path.is_dir()]
     written = {}
