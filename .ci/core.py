@@ -18,7 +18,8 @@ distance = float(metric.load().distance(x, y))
 assert distance > 0
 print(f"the core, {len(installed)} packages: the distance of two pictures of noise is {distance:.6g}")
 
-for command, extra in [("eval", "eval"), ("train", "train"), ("inspect", "train"), ("prepare", "train")]:
+for command in ("eval", "train", "inspect", "prepare", "release"):
+    extra = "eval" if command == "eval" else "train"
     done = subprocess.run([sys.executable, "-m", f"pim_jax.{command}"], capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.endswith(f"pip install 'pim-jax[{extra}]'\n"), done.stderr
     assert done.stderr.count("\n") == 1, done.stderr

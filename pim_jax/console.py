@@ -4,10 +4,20 @@ import contextlib
 import os
 import re
 import sys
+from pathlib import Path
 from typing import TextIO
 
 _UNDECODED = re.compile("[\udc80-\udcff]+")  # how Python holds the bytes of a file name that its locale cannot decode
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def command() -> str:
+    """What this program was started as, for its messages: "eval.py", "pim-eval" or "python -m pim_jax.eval".
+
+    Before Python 3.14 argparse calls `python -m pim_jax.inspect` "inspect.py", which nobody can start.
+    """
+    module = getattr(sys.modules["__main__"], "__spec__", None)  # only `python -m` sets it
+    return f"python -m {module.name}" if module and module.name.startswith("pim_jax.") else Path(sys.argv[0]).name
 
 
 def printable(text: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import jax
 import numpy as np
 
-from pim_jax import tf_bundle
+from pim_jax import console, tf_bundle
 from pim_jax.model.pim import ModelConfig, Params
 from pim_jax.stored import write
 
@@ -110,7 +110,7 @@ def to_model(settings: dict[str, Any], tensors: dict[str, np.ndarray]) -> tuple[
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m pim_jax.convert", description="Converts an official TensorFlow checkpoint of PIM to ours."
+        prog=console.command(), description="Converts an official TensorFlow checkpoint of PIM to ours."
     )
     parser.add_argument("source", metavar="SRC", type=Path, help="pim-1.zip, pim-5.zip, or the folder it unpacks to")
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write; it must not exist yet")

@@ -6,9 +6,10 @@
 
 Of two images or folders, standard output holds the weights' name and digest, one line per pair, and for folders the
 mean; all else goes to standard error. Where an output is "-", standard output holds that alone, and these lines go to
-standard error too. Exit status: 0; 1 if a pair could not be scored or an output not be written (the others still are);
-2 if the arguments are wrong; 130 if interrupted; 141 if the reader of standard output left, and nothing else was asked
-for.
+standard error too.
+
+Exit status: 0; 1 if a pair could not be scored or an output could not be written (the others still are); 2 if the
+arguments are wrong; 130 if interrupted; 141 if the reader of standard output left, and no other output was asked for.
 """
 
 import argparse
@@ -48,7 +49,8 @@ def main(argv: list[str] | None = None) -> int:
         errors(f"{parser.prog}: {message}")
 
     try:
-        status = _run(args, shlex.join([parser.prog, *(sys.argv[1:] if argv is None else argv)]), out, say)
+        command = f"{parser.prog} {shlex.join(sys.argv[1:] if argv is None else argv)}"
+        status = _run(args, command, out, say)
     except KeyboardInterrupt:
         say("interrupted")
         return 130
@@ -83,9 +85,10 @@ def _run(args: argparse.Namespace, command: str, out: console.Printer, say: Call
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        prog=console.command(),
         description="Scores how different images look to a person with PIM, the Perceptual Information Metric "
         "(lower is closer). A and B are two images, or two folders whose images are paired by name, whatever their "
-        "extension, subfolders included. With --benchmark: how well PIM and other metrics agree with people."
+        "extension, subfolders included. With --benchmark: how well PIM and other metrics agree with people.",
     )
     parser.add_argument("a", metavar="A", type=Path, nargs="?", help="the reference image, or a folder of them")
     parser.add_argument("b", metavar="B", type=Path, nargs="?", help="the image to score, or a folder of them")
@@ -108,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="F",
         help='also write a report with pictures to this HTML file, "-" for standard output',
     )
-    parser.add_argument("--allow-missing", action="store_true", help="leave out images that are not there")
+    parser.add_argument("--allow-missing", action="store_true", help="leave out images whose partner is not there")
     parser.add_argument(
         "--maps",
         type=files.output,
@@ -125,12 +128,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     group = parser.add_argument_group("benchmarks")
     group.add_argument("--benchmark", choices=datasets.NAMES, help="the data set, as its authors distribute it")
-    group.add_argument("--data", type=Path, metavar="DIR", help="where it is; nothing is downloaded")
+    group.add_argument(
+        "--data", type=Path, metavar="DIR", help="its folder, or for iqa a CSV file; nothing is downloaded"
+    )
     group.add_argument(
         "--metrics",
         type=_names,
         metavar="LIST",
-        help="what to compare, separated by commas: pim for --ckpt, or what --ckpt takes (default: pim)",
+        help='the metrics to compare, separated by commas: each is what --ckpt takes, or "pim", which stands for the '
+        "one that --ckpt names (default: pim)",
     )
     group.add_argument(
         "--shift",

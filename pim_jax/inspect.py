@@ -53,7 +53,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Tells how a training run stands, and draws its curves.")
+    parser = argparse.ArgumentParser(
+        prog=console.command(), description="Tells how a training run stands, and draws its curves."
+    )
     parser.add_argument(
         "run",
         metavar="W",

@@ -173,10 +173,11 @@ def load(weights: str | Path = "pim-1", *, precision: str = "highest") -> Pim:
 
     Args:
       weights: the name of weights in the package, or a folder: the working directory of `train.py`, one of its
-        checkpoints, or what `python -m pim_jax.convert` wrote; on disk or in a bucket ("gs://bucket/path").
-      precision: of matrix products: "highest" gives the same number on every device up to rounding; "high" and
-        "default" let GPUs and TPUs multiply in fewer bits, and are float32 on CPUs. With "bfloat16" the CNNs
-        multiply bfloat16 on every device; docs/performance.md tells what it changes.
+        checkpoints, or what `python -m pim_jax.convert` or `release` wrote; on disk or in a bucket
+        ("gs://bucket/path").
+      precision: of matrix products: "highest" gives the same number on every device up to rounding. "high" and
+        "default" let GPUs and TPUs multiply in fewer bits; CPUs use float32 all the same. With "bfloat16" the CNNs
+        multiply in bfloat16 on every device. docs/performance.md tells what it changes.
 
     Raises:
       FileNotFoundError: no bundled weights and no folder have that name.
@@ -331,7 +332,7 @@ def _distance_map(pim, x, y, key, num_samples):
 
 
 def _key(key):
-    """The key as an array of one key, whichever of JAX's two kinds was given."""
+    """The key as JAX's newer kind, a typed key, whichever of the two kinds was given."""
     if key is None:
         return jax.random.key(DEFAULT_SEED)
     try:

@@ -16,7 +16,7 @@ from pim_jax.spips import metric as spips
 
 NAMES = (*stored.bundled(), *baselines.NAMES)
 
-# By the metric that weights say they are of: what such weights look like, and what makes a metric of them.
+# Weights say which metric they are of. By that: what they must look like, and the function that makes the metric.
 FORMATS = {**metric.FORMAT, **spips.FORMAT}
 _FROM_WEIGHTS = {"pim": metric.from_weights, "spips": spips.from_weights}
 
@@ -62,8 +62,9 @@ def load(name_or_folder: str | Path) -> Metric:
     """Returns a metric.
 
     Args:
-      name_or_folder: one of `NAMES` (those of the literature in any case), or a folder of weights: the working
-        directory of `train.py`, one of its checkpoints, or what `python -m pim_jax.convert` or `release` wrote.
+      name_or_folder: one of `NAMES`, or a folder of weights: the working directory of `train.py`, one of its
+        checkpoints, or what `python -m pim_jax.convert` or `release` wrote; on disk or in a bucket. Metrics of the
+        literature may be written in capitals, as in "LPIPS-alex-lin".
 
     Raises:
       FileNotFoundError: there is no metric and no folder of that name; or a program that the metric needs is missing.

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from pim_jax import extras
-from pim_jax.console import Printer, mute, one_line
+from pim_jax.console import Printer, command, mute, one_line
 
 with extras.command("train"):
     from tqdm import tqdm
@@ -58,10 +58,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pim_jax.prepare",
-        description="Turns videos into a training set of frame pairs that are 1/30 s apart by their time stamps: pairs "
-        f"{APART} are dropped and counted. Of interlaced video one field is read; HDR is refused. Run it again to go "
-        "on after an interruption.",
+        prog=command(),
+        description="Turns videos into a training set of pairs of consecutive frames. By their time stamps these are "
+        f"about 1/30 s apart: pairs {APART} are dropped and counted. Of interlaced video one field is read; HDR is "
+        "refused. Run it again to go on after an interruption.",
     )
     parser.add_argument(
         "inputs", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER",

@@ -1,7 +1,7 @@
-"""What a number was computed from: the digest of parameters, and the digest of code with the versions of libraries.
+"""What a number was computed from: a digest of parameters, and a digest of code and of the versions of its libraries.
 
-Both are found from the things themselves, never from a list that somebody keeps. So a computed value that is kept under
-such a key holds for as long as the key is the same.
+Both are computed from the things themselves, never from a list that somebody keeps. So they serve as keys of caches: a
+value that was kept under such a key is valid for as long as the key is the same.
 """
 
 import ast
@@ -21,7 +21,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 def digest(params: Any) -> str:
-    """Returns the SHA-256 of names, shapes and values of parameters: equal exactly for equal weights.
+    """Returns the SHA-256 of the names, shapes and values of parameters. Only equal weights have the same.
 
     Args:
       params: a tree of float32 arrays.

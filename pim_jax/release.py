@@ -33,7 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
       the exit status: 0; 1 if the weights cannot be written; 2 if the arguments or the weights are wrong.
     """
-    parser = argparse.ArgumentParser(description="Turns a training run into weights to be given away.")
+    parser = argparse.ArgumentParser(
+        prog=console.command(), description="Turns a training run into weights to be given away."
+    )
     parser.add_argument(
         "run", metavar="RUN", type=Path, help="the working directory of train.py, or a checkpoint in it"
     )

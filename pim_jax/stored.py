@@ -1,7 +1,7 @@
-"""Weights on disk: the light door to orbax, which is imported only where weights are read or written.
+"""Weights on disk. Orbax reads and writes them. It takes a second to import, so it is imported where it is used.
 
-Weights may come from anyone. Nothing of them is ever executed: they are JSON, and arrays that tensorstore reads. What
-they claim of their size is checked before it is believed.
+Weights may come from anyone. Nothing in them is ever executed: they are JSON, and arrays that tensorstore reads. The
+sizes that they state are checked before memory is taken for them.
 
 Weights are a folder with the items `params` (the arrays) and `about` (JSON: what they are). A checkpoint of a training
 run is such a folder too, with the item `optimizer` beside them; a run's working directory holds the newest few under
@@ -47,7 +47,8 @@ class Weights(NamedTuple):
     Attributes:
       model: the configuration of the networks, a frozen dataclass; for PIM a `ModelConfig`.
       params: the parameters, numpy float32.
-      about: JSON: "name", "model", "metric" unless it is PIM; if trained also "training", "data", "commit", "step".
+      about: what is known of them, as JSON: "name" and "model"; "metric", which metric they are of, unless it is PIM;
+        if they were trained also "training", "data", "commit" and "step".
       digest: the SHA-256 of the parameters, see `pim_jax.provenance.digest`.
     """
 
@@ -62,8 +63,8 @@ class Format(NamedTuple):
 
     Attributes:
       model: the type of the configuration, a frozen dataclass.
-      shapes: from a configuration to its parameters as a tree of `jax.ShapeDtypeStruct`. It raises ValueError if they
-        are too large, before anything is built of them.
+      shapes: a function from a configuration to its parameters, as a tree of `jax.ShapeDtypeStruct`. It raises
+        ValueError if they are too large, before it builds anything.
     """
 
     model: type
@@ -90,7 +91,7 @@ def load(weights: str | Path, formats: Mapping[str, Format]) -> Weights:
 
     Args:
       weights: one of `bundled`, or a folder as for `read`, on disk or in a bucket ("gs://bucket/path").
-      formats: what they may be of, by metric ("metric" in what is known of them, "pim" if that is missing).
+      formats: the formats to accept, by the metric that the weights say they are of; "pim" if they do not say.
 
     Raises:
       FileNotFoundError: no bundled weights and no folder have that name.
@@ -141,7 +142,7 @@ def read(directory: str | Path, formats: Mapping[str, Format]) -> Weights:
 
     Args:
       directory: the folder.
-      formats: what the weights may be of, by metric ("metric" in what is known of them).
+      formats: as for `load`.
 
     Raises:
       FileNotFoundError: there is no such folder.
@@ -174,7 +175,7 @@ def of_run(workdir: str | Path) -> list[Path]:
 
 
 def check_name(path: Path) -> None:
-    """Raises ValueError if no weights can be in a folder of this name: tensorstore takes valid Unicode alone."""
+    """Raises ValueError if no weights can be in a folder of this name: tensorstore takes only valid Unicode."""
     if re.search("[\udc80-\udcff]", os.fspath(path)):  # how Python holds bytes that are not UTF-8
         shown = console.one_line(os.fspath(path))
         raise ValueError(f"the name of the folder {shown} is not UTF-8, so no weights can be there: rename it")
@@ -265,7 +266,7 @@ def checkpointer():
 
 
 def _orbax() -> ModuleType:
-    """Orbax takes a second to import, which those who bring their own parameters need not wait for."""
+    """Imports orbax. Whoever brings parameters of their own need not wait for it."""
     import orbax.checkpoint
 
     return orbax.checkpoint
@@ -298,7 +299,7 @@ def _check_about(about: Any) -> None:
 
 
 def _check_arrays(directory: Path, shapes: Params) -> None:
-    """Compares the stored arrays, by their headers, with those that the model has, before memory is taken."""
+    """Checks, by their headers alone, that the stored arrays are those of the model, before memory is taken."""
     wanted = dict(by_name(shapes))
     if (count := sum(leaf.size for leaf in wanted.values())) > MAX_PARAMETERS:
         raise ValueError(f"they are {count:,} numbers; at most {MAX_PARAMETERS:,} are read")

@@ -296,10 +296,10 @@ def check_continues(before: dict, config: Config, source: str, args: argparse.Na
     if different:
         here = configuration.load(args.config, (Config,))
         data = ["--data", str(args.data)] if args.data else []
-        again = [*started_as(), args.config, "--workdir", str(args.workdir), *data]
+        words = [args.config, "--workdir", str(args.workdir), *data, *configuration.assignments(here, there)]
         raise ValueError(
             f"{args.workdir} holds a run with {' '.join(different)}. Choose another --workdir, or continue that run: "
-            f"{shlex.join([*again, *configuration.assignments(here, there)])}"
+            f"{started_as()} {shlex.join(words)}"
         )
 
 
@@ -362,7 +362,7 @@ def commit() -> str | None:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     fields = ", ".join(field.name for field in dataclasses.fields(Config))
     parser = argparse.ArgumentParser(
-        prog=command(), description="Trains PIM. Run again, it resumes.", epilog=f"fields: {fields}"
+        prog=console.command(), description="Trains PIM. Run again, it resumes.", epilog=f"fields: {fields}"
     )
     parser.add_argument("config", metavar="CONFIG", help="a file such as configs/pim5.py")
     parser.add_argument(
@@ -389,16 +389,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_intermixed_args(argv)
 
 
-def command() -> str:
-    """The name that this was started by: "train.py" or "pim-train"."""
-    return Path(sys.argv[0]).name
-
-
-def started_as() -> list[str]:
-    """The words of a command line that start this again."""
-    if __name__ == "__main__":
-        return ["python", "-m", "pim_jax.train"]
-    return ["python", sys.argv[0]] if command().endswith(".py") else [command()]
+def started_as() -> str:
+    """How a command line begins that starts this again."""
+    command = console.command()
+    return f"python {shlex.quote(sys.argv[0])}" if command.endswith(".py") else command
 
 
 def workdir(text: str):
@@ -424,7 +418,7 @@ def on_disk(text: str) -> Path:
 
 
 def fail(status: int, error) -> int:
-    console.Printer(sys.stderr)(f"{command()}: {console.one_line(' '.join(str(error).splitlines()))}")
+    console.Printer(sys.stderr)(f"{console.command()}: {console.one_line(' '.join(str(error).splitlines()))}")
     return status
 
 

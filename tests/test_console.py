@@ -1,5 +1,6 @@
 """What is printed arrives whatever the names, and what is not read ends nothing."""
 
+import importlib
 import io
 import os
 import subprocess
@@ -62,3 +63,16 @@ def test_a_stream_that_cannot_be_written_is_a_problem_and_no_exception():
             [sys.executable, "-c", SCRIPT], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
         )
     assert done.stderr == "True [Errno 28] No space left on device\n"
+
+
+@pytest.mark.parametrize("name", ["convert", "eval", "inspect", "prepare", "release", "train"])
+def test_usage_names_a_console_script_as_it_was_typed(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"/usr/bin/pim-{name}"])
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"pim_jax.{name}").main(["--help"])
+    assert capsys.readouterr().out.startswith(f"usage: pim-{name} ")
+
+
+def test_usage_names_a_module_as_it_was_typed():
+    done = subprocess.run([sys.executable, "-m", "pim_jax.convert", "--help"], capture_output=True, text=True)
+    assert done.stdout.startswith("usage: python -m pim_jax.convert ")

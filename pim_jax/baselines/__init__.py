@@ -26,7 +26,7 @@ def load(name: str) -> Baseline:
     """Returns a metric of the literature.
 
     Args:
-      name: one of `NAMES`, in any case.
+      name: one of `NAMES`, in small letters or capitals.
 
     Raises:
       ValueError: there is no metric of that name.

@@ -16,14 +16,15 @@ class Baseline:
     """A metric from the literature, with the contract of `pim_jax.metrics.Metric`.
 
     Attributes:
-      name: as in the paper, such as "MS-SSIM" or "LPIPS-alex-lin".
-      digest: what its values depend on beside this package: the first 12 hexadecimal digits of its weights' SHA-256, or
-        the name and version of the library or program that computes it.
+      name: as in PIM's paper, such as "MS-SSIM" or "LPIPS-alex-lin".
+      digest: what its values depend on besides this package: the first 12 hexadecimal digits of its weights' SHA-256,
+        or the name and version of the library or program that computes it.
       smallest_size: the least height and width of an image, in pixels.
-      encode: [N, H, W, 3] float sRGB in [0, 1] -> a pytree of arrays with N leading, all that `compare` needs.
-      compare: two such pytrees, either with N = 1 -> [N] distances, lower is closer. Where the original is a
-        similarity s, the distance is 1 - s, or -s if it has no upper bound.
-      pixels_per_batch: how many pixels are best encoded and compared at once.
+      encode: what `embed` computes of images that are checked already: [N, H, W, 3] float sRGB in [0, 1] -> a pytree of
+        arrays with N leading.
+      compare: what `between` computes: two such pytrees, either with N = 1 -> [N] distances, lower is closer. Where the
+        original is a similarity s, the distance is 1 - s, or -s if it has no upper bound.
+      pixels_per_batch: about how many pixels it is quickest to encode and compare at once.
     """
 
     name: str
