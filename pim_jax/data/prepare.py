@@ -35,7 +35,7 @@ from pim_jax.data import records
 from pim_jax.data.frames import FRAME_RATE, Unreadable
 from pim_jax.data.shots import LONGEST_INTERVAL, SHORTEST_INTERVAL, Shot, pair_up, shots
 from pim_jax.data.sources import BadArguments, find_sources, numbered_frames
-from pim_jax.files import replacing
+from pim_jax.writing import replacing
 
 APART = f"of frames that are not 1/{1 / SHORTEST_INTERVAL:.0f} to 1/{1 / LONGEST_INTERVAL:.0f} s apart"
 Progress = Callable[[int, int], None]  # takes how many sources are done, and of how many
