@@ -16,7 +16,7 @@ from pim_jax.data import images
 from pim_jax.evaluation import datasets, store
 from pim_jax.evaluation.measure import measure
 from pim_jax.evaluation.store import Store
-from pim_jax.files import replacing
+from pim_jax.writing import replacing
 
 DOCS = Path(__file__).parent
 PHOTOGRAPHS = DOCS.parent / "pim_jax" / "assets" / "images"

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pim_jax import console, extras, files
+from pim_jax import console, extras, writing
 
 with extras.command("eval"):
     from pim_jax import cache, metrics
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     errors = console.Printer(sys.stderr)
-    to_stdout = any(path and files.is_stdout(path) for path in (args.csv, args.report))
+    to_stdout = any(path and writing.is_stdout(path) for path in (args.csv, args.report))
     out = errors if to_stdout else console.Printer(sys.stdout)
 
     def say(message):
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         say("interrupted")
         return 130
     if out.problem:
-        say(f"error: {files.unwritten(Path('standard output'), out.problem)}")
+        say(f"error: {writing.unwritten(Path('standard output'), out.problem)}")
     return status or int(out.problem is not None)
 
 
@@ -100,21 +100,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--csv",
-        type=files.output,
+        type=writing.output,
         metavar="F",
         help='also write the distance of every pair to this CSV file, "-" for standard output; until it is whole, the '
         "rows are in F.partial",
     )
     parser.add_argument(
         "--report",
-        type=files.output,
+        type=writing.output,
         metavar="F",
         help='also write a report with pictures to this HTML file, "-" for standard output',
     )
     parser.add_argument("--allow-missing", action="store_true", help="leave out images whose partner is not there")
     parser.add_argument(
         "--maps",
-        type=files.output,
+        type=writing.output,
         metavar="DIR",
         help="also write where the images of each pair differ, as NAME.png (one colour scale for the whole run) and "
         "NAME.npy (float32, height x width)",
@@ -163,7 +163,7 @@ def _check_use(args: argparse.Namespace) -> None:
             raise ValueError(f"--benchmark {args.benchmark} needs --data DIR, the folder of the data set")
     elif args.data or args.metrics or args.shift or args.higher_is:
         raise ValueError("--data, --metrics, --shift and --higher-is go with --benchmark NAME")
-    elif args.maps and files.is_stdout(args.maps):
+    elif args.maps and writing.is_stdout(args.maps):
         raise ValueError("--maps takes a folder: maps are many files, which standard output cannot hold")
     elif not args.b:
         raise ValueError("give two images or two folders to score, or --benchmark NAME --data DIR")

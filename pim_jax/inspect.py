@@ -12,10 +12,10 @@ from pathlib import Path
 from pim_jax import console, extras
 
 with extras.command("train"):
-    from pim_jax.files import replacing
     from pim_jax.stored import bundled
     from pim_jax.training import curves, summary
     from pim_jax.training.summary import Stored, Summary
+    from pim_jax.writing import replacing
 
 
 def main(argv: list[str] | None = None) -> int:

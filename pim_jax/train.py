@@ -40,7 +40,7 @@ SHARED_WITHIN_SECONDS = 90  # network file systems may be a minute late
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command and returns its exit status."""
+    """Runs the command and returns its exit status: 0, 1 if the run failed, 2 for bad arguments, 130 if interrupted."""
     args = parse(argv)
     try:
         hosts.join(args.coordinator, args.processes, args.process)
@@ -247,12 +247,12 @@ def last_saved(manager, workdir: Path) -> str:
 
 
 def copy(state: step.State) -> step.State:
-    """The state in memory of its own: a step reuses the memory of the state that it is given."""
+    """A copy of a state, which the next step cannot donate."""
     return jax.tree.map(jnp.copy, state)
 
 
 def average(rows: list[dict]) -> dict[str, float]:
-    """The mean of every value over rows of the log."""
+    """The mean of every number over rows of metrics."""
     return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
@@ -338,7 +338,7 @@ def bundled_data(workdir: Path) -> Path:
 
 
 def devices() -> str:
-    """What the run computes on, such as "8 x TPU v5 lite of 2 processes"."""
+    """The devices of the run, in words."""
     found = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     return found if jax.process_count() == 1 else f"{found} of {jax.process_count()} processes"
 
@@ -364,7 +364,7 @@ def commit() -> str | None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """Reads the command line."""
+    """The arguments of the command line."""
     fields = ", ".join(field.name for field in dataclasses.fields(Config))
     parser = argparse.ArgumentParser(
         prog=console.command(), description="Trains PIM. Run again, it resumes.", epilog=f"fields: {fields}"
@@ -406,7 +406,7 @@ def started_as() -> str:
 
 
 def workdir(text: str):
-    """A --workdir, on disk or in a bucket, whose name can hold weights."""
+    """A working directory, for `argparse`."""
     try:
         stored.check_name(place := files.place(text))
         return place
@@ -415,14 +415,14 @@ def workdir(text: str):
 
 
 def minutes(text: str) -> float:
-    """A number of minutes, 0 or more."""
+    """A number of minutes, for `argparse`."""
     if not (text.replace(".", "", 1).isdecimal() and math.isfinite(float(text))):
         raise argparse.ArgumentTypeError(f"it must be a number of minutes, 0 or more, not {text!r}")
     return float(text)
 
 
 def on_disk(text: str) -> Path:
-    """A --data, which must be on disk."""
+    """A folder on disk, for `argparse`."""
     if "://" in text:
         raise argparse.ArgumentTypeError(
             f"{text} is not on disk, and records are read at random: copy it first, gcloud storage cp -r {text} ."
@@ -431,7 +431,7 @@ def on_disk(text: str) -> Path:
 
 
 def fail(status: int, error) -> int:
-    """Prints an error in one line, and returns the exit status."""
+    """Prints an error and returns the exit status."""
     console.Printer(sys.stderr)(f"{console.command()}: {console.one_line(' '.join(str(error).splitlines()))}")
     return status
 
@@ -442,7 +442,7 @@ def fail_together(status: int, error) -> int:
 
 
 def who() -> str:
-    """How a message of this process begins: its number, where there are several."""
+    """Which process this is, if there are several: the beginning of an error."""
     return f"process {jax.process_index()}: " if jax.process_count() > 1 else ""
 
 

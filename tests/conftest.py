@@ -4,13 +4,17 @@ import os
 import tempfile
 from pathlib import Path
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Several tests run the commands as processes of their own: they share what is compiled.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="pim_jax_tests_"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
-# Most of the tests' time is compiling; without LLVM's costly passes it halves. Set it to 0 to test what users run.
+# Most of the tests' time is compiling. Without LLVM's costly passes it halves, and without XLA's newer fusion it halves
+# again. Set it to 0 to test what users run.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8"]
+    + ["--xla_cpu_use_fusion_emitters=false"] * (os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1")
+)
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="pim_jax_tests_")  # not the user's
 
 import jax
@@ -29,7 +33,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 @pytest.fixture(scope="session")
 def one_device() -> dict[str, str]:
     """The environment of a command run as a process of its own, on one device as on a laptop: quicker than eight."""
-    return {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    return os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1"}
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ class Run:
         arguments = ["configs/tiny.py", "--data", str(data), *TINY, *overrides, "--workdir"]
         port = free_port()
         for i in range(count):
-            variables = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", **(environment or {})}
+            variables = {**on_devices(devices), **(environment or {})}
             mine = [*arguments, str(elsewhere if i and elsewhere else workdir)]
             if slurm:
                 variables |= as_slurm(count, i, port)
@@ -89,8 +89,8 @@ class Command:
     def __init__(self, name, *arguments, devices=1):
         self._arguments, self._folder = list(map(str, arguments)), Path(tempfile.mkdtemp())
         self._outputs = [self._folder / stream for stream in ("stdout", "stderr")]
-        variables = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-        self.process = processes.Process(target=child, args=(name, self._arguments, variables, self._outputs, None))
+        arguments = (name, self._arguments, on_devices(devices), self._outputs, None)
+        self.process = processes.Process(target=child, args=arguments)
 
     def __enter__(self):
         self.process.start()
@@ -112,6 +112,11 @@ def run(name, *arguments, devices=1) -> subprocess.CompletedProcess:
     """Runs a command to its end."""
     with Command(name, *arguments, devices=devices) as command:
         return command.end()
+
+
+def on_devices(count):
+    """The environment of a process with that many devices; of a flag that is given twice, XLA takes the last."""
+    return {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={count}"}
 
 
 def child(name, arguments, variables, outputs, prelude):

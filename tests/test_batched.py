@@ -65,8 +65,11 @@ def mesh():
 
 
 @pytest.fixture(params=[True, *nightly(False)])
-def context(request, mesh):
+def context(request, mesh, load):
     """Whether the program has set the mesh, or only arrays bring it."""
+    # Weights are loaded before, so that they are on no mesh.
+    for name in [request.node.callspec.params["name"]] if "name" in request.fixturenames else ["pim-1", "pim-5"]:
+        load(name)
     with jax.set_mesh(mesh) if request.param else contextlib.nullcontext():
         yield
 

@@ -81,14 +81,14 @@ def test_what_is_not_there_is_one_clear_line(environment, capsys):
     assert "there is no folder gs://pictures/runs/v" in capsys.readouterr().err
     image = str(Path(files.__file__).parent / "assets" / "images" / "reference" / "boats.png")
     assert command.main([image, image, "--ckpt", "gs://pictures/runs/v"]) == 2
-    assert "gs://pictures/runs/v is neither a folder nor the name of bundled weights" in capsys.readouterr().err
+    assert "there is no metric and no folder gs://pictures/runs/v" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
         ("--workdir", "s3://pictures/w", "neither a path nor a bucket of Google Cloud Storage"),
-        ("--data", "gs://pictures/data", "must be a folder on disk"),
+        ("--data", "gs://pictures/data", "is not on disk, and records are read at random: copy it first"),
     ],
 )
 def test_what_cannot_be_in_a_bucket_is_refused(option, value, message, tmp_path, capsys):

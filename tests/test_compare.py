@@ -260,14 +260,15 @@ def test_batches_do_not_change_the_scores(folders, pim, batch):
     assert len({round(value, 6) for value in alone}) == 5
 
 
-def test_a_size_is_compiled_once_however_the_batches_divide(tmp_path, pim):
+def test_a_size_is_compiled_once_however_the_batches_divide(tmp_path, pim, caplog):
     for seed in range(7):
         write(tmp_path / "ref" / f"{seed}.png", seed, size=(40, 56))
         write(tmp_path / "out" / f"{seed}.png", seed, size=(40, 56), noise=20)
     groups, _ = compare.by_size(compare.pair_up(tmp_path / "ref", tmp_path / "out")[0])
-    before = metric._distance._cache_size()
-    assert len(list(compare.score(pim, groups, batch=3))) == 7
-    assert metric._distance._cache_size() == before + 1
+    with jax.log_compiles():
+        assert len(list(compare.score(pim, groups, batch=3))) == 7
+    compiled = [record.getMessage() for record in caplog.records if "Compiling jit(_distance)" in record.getMessage()]
+    assert len(compiled) == 1
 
 
 def test_maps_have_the_images_size_and_average_to_the_distance(folders, pim):

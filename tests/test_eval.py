@@ -274,6 +274,15 @@ def test_a_second_run_gives_the_same_numbers_to_the_bit_and_measures_nothing(
     assert rows(tmp_path / "1.csv") == rows(tmp_path / "2.csv")
 
 
+def test_what_is_kept_of_other_batches_changes_no_digit(folders, weights, capsys, tmp_path, own_cache):
+    assert run(capsys, *folders, "--ckpt", weights, "--csv", tmp_path / "1.csv")[0] == 0
+    shutil.rmtree(own_cache)
+    for arguments in ([folder / "3.png" for folder in folders], [*folders, "--batch", "3"]):
+        assert run(capsys, *arguments, "--ckpt", weights)[0] == 0
+    assert run(capsys, *folders, "--ckpt", weights, "--csv", tmp_path / "2.csv")[0] == 0
+    assert rows(tmp_path / "1.csv") == rows(tmp_path / "2.csv")
+
+
 def test_other_pixels_and_other_weights_are_measured(folders, weights, capsys, tmp_path):
     before = run(capsys, *folders, "--ckpt", weights)[1].splitlines()
     shutil.copy(folders[0] / "1.png", folders[1] / "1.png")

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
+from marks import slow
 
 from pim_jax import metric
 from pim_jax.model import pim as networks
@@ -52,7 +53,7 @@ def test_is_symmetric_and_zero_at_equality(pim, pim5):
         assert float(one.distance(x, y).min()) > 0
 
 
-@pytest.mark.parametrize("size", [(21, 34), (2, 2), (5, 17)], ids=str)
+@pytest.mark.parametrize("size", [*slow((21, 34), (5, 17), kept="the smallest size"), (2, 2)], ids=str)
 def test_mean_of_the_map_is_the_distance(pim, size):
     x, y = images(size=size)
     found = pim.distance_map(x, y)
@@ -97,6 +98,7 @@ def test_gradients_are_finite(pim, level):
         assert bool(jnp.isfinite(gradient).all()) and bool((gradient == 0).all()) == (level is not None)
 
 
+@pytest.mark.slow(kept="the same of the paper's networks in test_metric.py")
 def test_goes_through_jit_vmap_shard_map_and_export(pim):
     x, y = images(n=8, size=(16, 16))
     wanted = pim.distance(x, y)

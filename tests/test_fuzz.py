@@ -398,7 +398,8 @@ def read_table(path):
         if form == 4:
             assert 0 <= bapps.read_fraction(Path(file.name)) <= 1
         elif form == 3:
-            assert all(values.ndim == 1 for values in table.read_matlab(Path(file.name), ("dmos_new", "orgs")))
+            entries = table.read_matlab(Path(file.name), ("dmos_new", "orgs"))
+            assert all(isinstance(text, str) for texts in entries for text in texts)
         else:
             rows = (
                 table.read(Path(file.name), columns, optional=("type",))
@@ -535,7 +536,7 @@ def assert_no_bugs(outcomes, peak):
 
 
 @pytest.mark.parametrize(
-    ("kind", "count"), [("picture", 300), ("video", 20), ("weights", 12), ("data", 30), ("table", 500)]
+    ("kind", "count"), [("picture", 300), ("video", 20), ("weights", 12), ("data", 30), ("table", 60)]
 )
 def test_damaged_files_are_read_or_refused(tmp_path, kind, count):
     assert_no_bugs(*fuzz(kind, range(count), tmp_path))
@@ -544,7 +545,7 @@ def test_damaged_files_are_read_or_refused(tmp_path, kind, count):
 @pytest.mark.nightly
 @pytest.mark.parametrize(
     ("kind", "count"),
-    [("picture", 10_000), ("video", 1000), ("archive", 2000), ("weights", 300), ("data", 500), ("table", 10_000)],
+    [("picture", 10_000), ("video", 1000), ("archive", 2000), ("weights", 300), ("data", 500), ("table", 3000)],
 )
 def test_thousands_of_damaged_files_are_read_or_refused(tmp_path, kind, count):
     assert_no_bugs(*fuzz(kind, range(1000, 1000 + count), tmp_path))

@@ -223,9 +223,9 @@ def test_a_name_that_cannot_be_shown_is_escaped(run, name):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
     readable = name != b"caf\xe9"  # not by the library for checkpoints
     assert done.returncode == (0 if readable else 1) and done.stderr == b""
-    assert readable or b"checkpoint 40: 0.0 MB, the name of the folder " in done.stdout
+    assert readable or b" MB, the name of the folder " in done.stdout
     shown = {b"caf\xe9": rb"caf\xe9", b"a\nb": rb"a\x0ab"}.get(name, rb"\u65e5\u672c")
-    assert shown + b"/curves.png" in done.stdout and b"verdict: finished" in done.stdout
+    assert shown + b"/curves.png" in done.stdout and (not readable or b"verdict: finished" in done.stdout)
     assert os.path.exists(os.path.join(odd, b"curves.png"))
 
 

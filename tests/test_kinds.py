@@ -31,7 +31,7 @@ UNREAD = {
 def test_a_format_that_is_not_read_is_named(tmp_path, name):
     content, kind = UNREAD[name]
     (tmp_path / name).write_bytes(content + bytes(200))
-    assert images.is_picture(tmp_path / name)
+    assert kinds.kind(tmp_path / name)
     assert kinds.kind(tmp_path / name) == kind
     assert f"it is {kind}, which is not read" in refusal(tmp_path / name)
 
@@ -42,28 +42,28 @@ def test_content_goes_before_the_name(tmp_path, name):
     (tmp_path / "a.png").write_bytes(content + bytes(200))
     assert f"it is {kind}, which is not read" in refusal(tmp_path / "a.png")
     (tmp_path / "without").write_bytes(content)
-    assert images.is_picture(tmp_path / "without")
+    assert kinds.kind(tmp_path / "without")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "QOI", "TIFF", "JPEG2000", "WEBP", "AVIF"])
 def test_a_picture_that_is_read_needs_no_name(tmp_path, kind):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png", kind)
     (tmp_path / "a.png").rename(tmp_path / "0001")
-    assert images.is_picture(tmp_path / "0001")
+    assert kinds.kind(tmp_path / "0001")
     assert kinds.kind(tmp_path / "0001") not in kinds.UNREAD
 
 
 def test_every_suffix_that_pillow_has_for_what_is_read_is_a_pictures():
     for suffix, kind in Image.registered_extensions().items():
         if kind in images.FORMATS:
-            assert images.is_picture(f"a{suffix}"), suffix
-            assert images.is_picture(f"a{suffix.upper()}"), suffix
+            assert kinds.kind(f"a{suffix}"), suffix
+            assert kinds.kind(f"a{suffix.upper()}"), suffix
 
 
 @pytest.mark.parametrize("name", ["a.heic", "a.JXL", "a.DNG", "a.nef", "a.psb", "a.exr", "a.avif", "a.ico", "a.eps"])
 def test_an_empty_file_is_known_by_its_name(tmp_path, name):
     (tmp_path / name).touch()
-    assert images.is_picture(tmp_path / name)
+    assert kinds.kind(tmp_path / name)
     refusal(tmp_path / name)
 
 
@@ -85,12 +85,12 @@ def test_an_empty_file_is_known_by_its_name(tmp_path, name):
 )
 def test_what_is_no_picture_is_not_taken_for_one(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    assert not images.is_picture(tmp_path / name)
+    assert not kinds.kind(tmp_path / name)
 
 
 def test_a_video_with_the_name_of_a_picture_is_named_so_that_it_is_not_passed_over(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41")
-    assert images.is_picture(tmp_path / "a.png")
+    assert kinds.kind(tmp_path / "a.png")
 
 
 def test_folders_pipes_and_missing_files_are_not_waited_for(tmp_path):
@@ -98,7 +98,7 @@ def test_folders_pipes_and_missing_files_are_not_waited_for(tmp_path):
 
     os.mkfifo(tmp_path / "a")
     (tmp_path / "folder").mkdir()
-    assert not any(images.is_picture(tmp_path / name) for name in ("a", "folder", "missing"))
+    assert not any(kinds.kind(tmp_path / name) for name in ("a", "folder", "missing"))
 
 
 @pytest.mark.skipif("AVIF" in kinds.UNREAD, reason="this Pillow reads no AVIF")

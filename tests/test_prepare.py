@@ -1,5 +1,6 @@
 """Preparing a training set: from videos that these tests encode to the records on disk."""
 
+import errno
 import functools
 import hashlib
 import json
@@ -21,7 +22,7 @@ from PIL import Image
 from videos import HEIGHT, WIDTH, encode, panning, still
 
 from pim_jax import prepare as command
-from pim_jax.data import prepare, records
+from pim_jax.data import bundled, prepare, records
 
 ROOT = Path(__file__).parents[1]
 
@@ -452,3 +453,20 @@ def test_existing_result_is_never_overwritten(prepared, videos, capsys):
     assert run(videos, "--out", prepared[0]) == 2
     assert "exists already" in capsys.readouterr().err
     assert digests(prepared[0]) == before
+
+
+def test_an_unfinished_run_of_other_code_is_not_continued(tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise OSError(errno.EIO, "the disk is gone")
+
+    with bundled.clip() as clip:
+        arguments = [str(clip), "--out", str(tmp_path / "out"), "--workers", "1"]
+        with monkeypatch.context() as patched:
+            patched.setattr(prepare, "_assemble", fail)
+            assert command.main(arguments) == 1
+        monkeypatch.setattr(prepare.provenance, "of", lambda *_: "another")
+        capsys.readouterr()
+        assert command.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "out.partial holds an unfinished run with other settings or of other code (code: " in said
+    assert "there, another now): repeat those to finish it, or delete that folder to start anew." in said

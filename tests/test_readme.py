@@ -30,7 +30,7 @@ def test_the_example_runs(tmp_path, monkeypatch):
 @pytest.mark.slow(kept="each of its commands is run in test_train.py and test_compare.py")
 def test_the_first_command_trains_resumes_and_scores(tmp_path, one_device):
     command = blocks("sh")[0].replace("pip install -e '.[eval,train]' && ", "").replace("runs/", f"{tmp_path}/")
-    as_users = one_device | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
+    as_users = one_device | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0", "XLA_FLAGS": ""}
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=600, env=as_users)
     assert done.returncode == 0, done.stderr
     assert "step 30 of 60" in done.stdout and "finished at step 60" in done.stdout

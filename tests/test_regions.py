@@ -47,9 +47,11 @@ def images(size, n=1):
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        *((name, (103, 129)) for name in CONFIGS if name not in ("two components", "two scales", ODD)),
+        *((name, (103, 129)) for name in ("steerable", "Laplacian", "no pyramid", "folded and normalised")),
+        pytest.param("Laplacian without residual", (103, 129), marks=pytest.mark.slow(kept="that with residual")),
+        pytest.param("two members", (103, 129), marks=pytest.mark.slow(kept="one member that is folded")),
         pytest.param("two components", (203, 161), marks=pytest.mark.nightly),
-        ("two scales", (90, 230)),
+        pytest.param("two scales", (90, 230), marks=pytest.mark.slow(kept="columns cut of one scale")),
         ("two scales", (231, 40)),
         pytest.param("two scales", (203, 161), marks=pytest.mark.slow(kept="one scale cut along both axes")),
         (ODD, (231, 40)),

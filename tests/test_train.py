@@ -28,7 +28,7 @@ TINY = [
     "batch=8",
     f"steps={STEPS}",
     "log_every=1",
-    "save_every=4",
+    "save_every=8",
 ]
 
 
@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_is_named_with_the_one_before(finished, clip_pairs,
     [error] = [line for line in done.stderr.splitlines() if line.startswith("train.py: ")]
     assert "Traceback" not in done.stderr
     assert done.returncode == 2 and f"checkpoints/{STEPS} is damaged" in error
-    assert f"remove this folder to continue from step {STEPS - 4}" in error
+    assert f"remove this folder to continue from step {STEPS - 8}" in error
     shutil.rmtree(damaged.parents[1])
     assert train(workdir, clip_pairs).returncode == 0
     assert numbers(workdir) == numbers(finished)

@@ -52,7 +52,7 @@ class Baseline:
           ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
         """
         x, y, single = inputs.pair(self, x, y)
-        return inputs.unbatch(_distance(self, x, y), single)
+        return inputs.unbatch(_distance((self.encode, self.compare), x, y), single)
 
     def embed(self, x: jax.Array) -> Any:
         """What is computed from one image alone, to be compared with others by `between`.
@@ -66,7 +66,7 @@ class Baseline:
         Raises:
           As `distance`.
         """
-        return _embed(self, inputs.image(self, "x", x))
+        return _embed(self.encode, inputs.image(self, "x", x))
 
     def between(self, z_x: Any, z_y: Any) -> jax.Array:
         """The distance between images given by what `embed` made of them.
@@ -82,19 +82,20 @@ class Baseline:
           ValueError: they are of images of different sizes, or of another metric.
         """
         inputs.check_embeddings(z_x, z_y)
-        return _between(self, z_x, z_y)
+        return _between(self.compare, z_x, z_y)
 
 
 @batched.of_images
-def _distance(baseline, x, y):
-    return baseline.compare(*(baseline.encode(inputs.batch(image)) for image in (x, y)))
+def _distance(functions, x, y):
+    encode, compare = functions
+    return compare(*(encode(inputs.batch(image)) for image in (x, y)))
 
 
 @batched.of_images
-def _embed(baseline, x):
-    return baseline.encode(inputs.batch(x))
+def _embed(encode, x):
+    return encode(inputs.batch(x))
 
 
 @batched.of_embeddings
-def _between(baseline, z_x, z_y):
-    return baseline.compare(z_x, z_y)
+def _between(compare, z_x, z_y):
+    return compare(z_x, z_y)

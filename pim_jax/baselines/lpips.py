@@ -37,7 +37,9 @@ def lpips(network: str, *, linear: bool) -> Baseline:
     digest = lpips_weights.digest(weights)[:12]
     if not linear:
         weights = weights._replace(linear=())
-    encode = functools.partial(features, architecture, jax.tree.map(jnp.asarray, weights))
+    # The weights are leaves of the function, which can then be moved to a mesh with the images.
+    of_network = functools.partial(features, architecture)
+    encode = jax.tree_util.Partial(of_network, jax.tree.map(jnp.asarray, weights))
     return Baseline(f"LPIPS-{network}{'-lin' if linear else ''}", digest, architecture.smallest, encode, distance)
 
 

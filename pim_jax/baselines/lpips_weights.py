@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pim_jax import cache, extras
-from pim_jax.files import replacing
+from pim_jax.writing import replacing
 
 
 class Weights(NamedTuple):

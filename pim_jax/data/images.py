@@ -104,21 +104,6 @@ def size(path: str | os.PathLike) -> tuple[int, int]:
             return _upright_size(image)
 
 
-def is_picture(path: str | os.PathLike) -> bool:
-    """Whether a file is a picture by its name or its content, be it one that `read` takes or one that it refuses.
-
-    Whoever reads a folder can thus name the pictures in it that cannot be read, and pass over what is none.
-
-    Args:
-      path: a file.
-
-    Example:
-      >>> [is_picture(name) for name in ("a.png", "b.HEIC", "c.jxl", "d.dng", "e.csv", "f.mp4")]
-      [True, True, True, True, False, False]
-    """
-    return kinds.kind(path) is not None
-
-
 @contextmanager
 def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     """Opens a still image; whatever goes wrong until it is closed is one error that names the file.

@@ -28,6 +28,9 @@ _UNREAD_SUFFIXES = {
     "GIMP": (".xcf",),
     "BPG": (".bpg",),
     "FLIF": (".flif",),
+    "FITS": (".fits", ".fit"),
+    "an X bitmap": (".xbm", ".xpm"),
+    "Sun raster": (".ras",),
 }  # fmt: skip
 UNREAD = frozenset(_UNREAD_SUFFIXES) | (frozenset() if features.check("avif") else {"AVIF"})
 

@@ -30,11 +30,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pim_jax import provenance
 from pim_jax.data import records
 from pim_jax.data.frames import FRAME_RATE, Unreadable
 from pim_jax.data.shots import LONGEST_INTERVAL, SHORTEST_INTERVAL, Shot, pair_up, shots
 from pim_jax.data.sources import BadArguments, find_sources, numbered_frames
-from pim_jax.files import replacing
+from pim_jax.writing import replacing
 
 APART = f"of frames that are not 1/{1 / SHORTEST_INTERVAL:.0f} to 1/{1 / LONGEST_INTERVAL:.0f} s apart"
 Progress = Callable[[int, int], None]  # takes how many sources are done, and of how many
@@ -114,7 +115,7 @@ def prepare(
     sources = find_sources(inputs)
     licence_of = _read_licences(licences, list(sources.paths)) if licences else {}
     full_settings = {"pim_jax": _version(), **settings._asdict(), "sources": _digest_of_sources(sources.paths)}
-    partial = _open_partial(unfinished(out), full_settings)
+    partial = _open_partial(unfinished(out), {**full_settings, "code": provenance.of(_prepare_source)})
     tasks = [
         Task(source, path, partial / "sources" / f"{number:06d}", settings)
         for number, (source, path) in enumerate(sources.paths.items())
@@ -166,7 +167,7 @@ def _open_partial(partial: Path, settings: dict[str, Any]) -> Path:
         changed = [key for key in settings if settings[key] != earlier.get(key)]
         if changed:
             raise BadArguments(
-                f"{partial} holds an unfinished run with other settings ("
+                f"{partial} holds an unfinished run with other settings or of other code ("
                 + "; ".join(f"{key}: {earlier.get(key)} there, {settings[key]} now" for key in changed)
                 + "): repeat those to finish it, or delete that folder to start anew."
             )

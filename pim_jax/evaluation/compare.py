@@ -219,13 +219,14 @@ def score(
       a result for every pair, as soon as there is one. An image that cannot be read, or a size that the metric refuses,
       gives a result with an error.
     """
-    # Not the key of `measure`, which goes another way to the same distance, up to rounding.
-    key = f"{identity(metric)} distance" if store and not with_maps else None
+    identified = identity(metric) if store and not with_maps else None
     for (height, width), pairs in groups.items():
         most = batch or max(1, PIXELS_PER_BATCH // (height * width))
         # Every length is compiled too, so a size has one: the shortest that needs no more batches than `most` would.
         length = _ceil(len(pairs), _ceil(len(pairs), most))
         for some in split(pairs, length):
+            # With the length: another way to the same distance, such as that of `measure`, gives another last digit.
+            key = identified and f"{identified} distance in batches of {length}"
             found, contents = _kept(store, key, some, (height, width)) if key else ({}, {})
             new = list(_score_batch(metric, [pair for pair in some if pair not in found], length, with_maps, read))
             if key:

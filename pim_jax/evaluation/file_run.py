@@ -19,8 +19,8 @@ from pim_jax.evaluation import compare
 from pim_jax.evaluation.compare import Match, Result
 from pim_jax.evaluation.outputs import CsvOutput, attempt
 from pim_jax.evaluation.store import Store
-from pim_jax.files import replacing
 from pim_jax.metrics import Metric
+from pim_jax.writing import replacing
 
 COLUMNS = ("reference", "distorted", "distance", "height", "width", "weights", "digest")
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pim_jax.console import printable
-from pim_jax.files import replacing
+from pim_jax.writing import replacing
 
 DPI = 100
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pim_jax import files
+from pim_jax import writing
 from pim_jax.console import printable
 
 _LONGEST = 255  # bytes of a file's name, on all common file systems
@@ -21,10 +21,10 @@ def partial(path: Path) -> Path:
       >>> partial(Path("/tmp/scores.csv")).name
       'scores.csv.partial'
     """
-    name = files.target(path).name
+    name = writing.target(path).name
     while len(os.fsencode(name)) > _LONGEST - len(_SUFFIX):
         name = name[:-1]
-    return files.target(path).with_name(name + _SUFFIX)
+    return writing.target(path).with_name(name + _SUFFIX)
 
 
 def check(csv: Path | None, report: Path | None, inputs: Iterable[Path], *, maps: Iterable[Path] = ()) -> None:
@@ -32,20 +32,20 @@ def check(csv: Path | None, report: Path | None, inputs: Iterable[Path], *, maps
 
     Args:
       csv, report: of the command line.
-      inputs: as for `files.check_outputs`.
+      inputs: as for `writing.check_outputs`.
       maps: the files of all maps.
 
     Raises:
-      ValueError: as `files.check_outputs`.
+      ValueError: as `writing.check_outputs`.
     """
     outputs = [("--maps", path) for path in maps]
     if report:
         outputs.append(("--report", report))
     if csv:
         outputs.append(("--csv", csv))
-    if csv and not files.is_stream(csv):
+    if csv and not writing.is_stream(csv):
         outputs.append(("--csv", partial(csv)))
-    files.check_outputs(outputs, inputs)
+    writing.check_outputs(outputs, inputs)
 
 
 def attempt(say: Callable[[str], None], write: Callable, *args, **options) -> bool:
@@ -88,7 +88,7 @@ class CsvOutput:
 
     def __init__(self, path: Path | None, header: Sequence[str], say: Callable[[str], None]):
         self._path, self._header, self._say = path, header, say
-        self._grows = path is not None and not files.is_stream(path)
+        self._grows = path is not None and not writing.is_stream(path)
         self._file = None
 
     def __enter__(self) -> "CsvOutput":
@@ -115,7 +115,7 @@ class CsvOutput:
             _append(self._file, rows)
         except OSError as error:
             self._grows = False
-            self._say(f"{files.unwritten(partial(self._path), error)}; the run goes on")
+            self._say(f"{writing.unwritten(partial(self._path), error)}; the run goes on")
 
     def finish(self, rows: Iterable[Sequence[Any]], *, header: Sequence[str] | None = None) -> None:
         """Writes the whole file.
@@ -129,7 +129,7 @@ class CsvOutput:
         """
         if self._path is None:
             return
-        with files.replacing(self._path) as temporary:
+        with writing.replacing(self._path) as temporary:
             temporary.write_bytes(_encoded([header or self._header, *rows]))
         if self._file:
             self._file.close()

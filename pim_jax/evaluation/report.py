@@ -21,8 +21,8 @@ from pim_jax.evaluation.markdown import MAIN_COLUMNS, number
 from pim_jax.evaluation.page import Cell
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.evaluation.statistics import Estimate
-from pim_jax.files import replacing
 from pim_jax.metrics import MapMetric, Metric
+from pim_jax.writing import replacing
 
 WORST = 12  # cases shown as pictures
 FEW = 10  # distances, up to which a histogram says less than the table

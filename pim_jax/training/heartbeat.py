@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from etils import epath
 
-from pim_jax.files import in_bucket, place, replacing
+from pim_jax.files import in_bucket, place
+from pim_jax.writing import replacing
 
 FILE = "heartbeat.json"
 SECONDS = 10.0  # between two beats

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from pim_jax import console
-from pim_jax.files import exists, in_bucket, place, replacing
+from pim_jax.files import exists, in_bucket, place
+from pim_jax.writing import replacing
 
 FILE = "metrics.jsonl"
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from pim_jax.evaluation.datasets import find, rated, table
 from pim_jax.evaluation.datasets.rated import Rated, Rating
 from pim_jax.evaluation.datasets.table import Row
@@ -220,11 +218,9 @@ def _read_live(folder: Path) -> Iterator[Rating]:
     entries = zip(images, dmos, undistorted, references, strict=True)
     for number, ((kind, image, shown), score, original, name) in enumerate(entries, 1):
         place = f"{scores}, entry {number}"
-        if table.number(str(original), f"{place}, orgs") == 0:
-            name = str(np.squeeze(name))  # a cell of one text
-            yield Rating(
-                reference(name), distorted[kind](image), table.number(str(score), f"{place}, dmos_new"), shown, place
-            )
+        if table.number(original, f"{place}, orgs") == 0:
+            score = table.number(score, f"{place}, dmos_new")
+            yield Rating(reference(name), distorted[kind](image), score, shown, place)
 
 
 def _read_toyama(folder: Path) -> Iterator[Rating]:

@@ -9,8 +9,12 @@ import csv
 import dataclasses
 import io
 import itertools
+import json
 import math
+import os
 import re
+import subprocess
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +26,7 @@ BYTES = 2**28  # of a table at most; one with a million rows has less than half 
 ROWS = 2**20  # of a spreadsheet at most, which is what spreadsheet programs hold
 ROW = 2**16  # characters of a row at most
 FIELD = 2**12  # characters of a field at most: the longest path on Linux
+PATIENCE = 300  # seconds for a MAT-file; LIVE's take one
 COMMAS = ",;\t"  # what may stand between fields
 SPACES = " "  # any number of blanks stand between fields
 
@@ -159,32 +164,54 @@ def read_sheet(path: Path, sheet: str, columns: Mapping[str, type]) -> list[Row]
     return _rows(path, ((number, values) for number, values in found if any(values.values())), columns)
 
 
-def read_matlab(path: Path, names: Sequence[str]) -> list[np.ndarray]:
-    """Reads variables from a MAT-file of MATLAB.
+def read_matlab(path: Path, names: Sequence[str]) -> list[list[str]]:
+    """Reads variables from a MAT-file of MATLAB, in a process of its own: SciPy's reader crashes on damaged ones.
 
     Args:
       path: a file of version 7 or below.
       names: of the variables.
 
     Returns:
-      the variables, each as [n]: numbers or objects.
+      the entries of each variable, as text.
 
     Raises:
       OSError: the file cannot be read.
       ValueError: it is no such file, or lacks a variable.
     """
-    from scipy import io as scipy_io
-
-    def load(file):
-        try:
-            return scipy_io.loadmat(file, variable_names=list(names))
-        except NotImplementedError:
-            raise ValueError("it is of version 7.3: load it in MATLAB and save it with save(..., '-v7')") from None
-
-    found = _parsed(path, load, "a MAT-file of MATLAB")
+    found = _parsed(path, lambda file: _load_matlab(file.getvalue(), names), "a MAT-file of MATLAB")
     if missing := [name for name in names if name not in found]:
         raise ValueError(f"{path} has no variable {', '.join(missing)}; it needs {', '.join(names)}")
-    return [np.ravel(found[name]) for name in names]
+    return [found[name] for name in names]
+
+
+def _load_matlab(data: bytes, names: Sequence[str]) -> dict[str, list[str]]:
+    program = (
+        f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import answer_matlab; answer_matlab({[*names]!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, timeout=PATIENCE)
+    if done.returncode or not done.stdout:
+        raise ValueError("it is damaged, and its reader crashed")
+    answer = json.loads(done.stdout)
+    if isinstance(answer, str):
+        raise ValueError(answer)
+    return answer
+
+
+def answer_matlab(names: Sequence[str]) -> None:
+    """What the process of `read_matlab` does: reads a file from standard input, prints its variables or an error."""
+    from scipy import io as scipy_io
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no answer
+    try:
+        found = scipy_io.loadmat(io.BytesIO(sys.stdin.buffer.read()), variable_names=names)
+        answer = {name: [str(np.squeeze(entry)) for entry in np.ravel(found[name])] for name in names if name in found}
+    except NotImplementedError:
+        answer = "it is of version 7.3: load it in MATLAB and save it with save(..., '-v7')"
+    except Exception as error:
+        answer = str(error) or type(error).__name__
+    with answers:
+        json.dump(answer, answers)
 
 
 def number(text: str, place: str, *, comma: bool = False) -> float:

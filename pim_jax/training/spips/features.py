@@ -21,9 +21,9 @@ from pim_jax.evaluation import pictures
 from pim_jax.evaluation.batches import padded, split
 from pim_jax.evaluation.compare import PIXELS_PER_BATCH, common_size
 from pim_jax.evaluation.pictures import Pair, Picture
-from pim_jax.files import replacing
 from pim_jax.spips import parts
 from pim_jax.spips.config import SpipsModel
+from pim_jax.writing import replacing
 
 PAIRS_PER_FILE = 64
 

@@ -14,7 +14,6 @@ import numpy as np
 from tqdm import tqdm
 
 from pim_jax import configuration, provenance, stored
-from pim_jax.files import replacing
 from pim_jax.spips import parts
 from pim_jax.spips.metric import FORMAT
 from pim_jax.training.log import Log
@@ -22,6 +21,7 @@ from pim_jax.training.spips import answers as human
 from pim_jax.training.spips import features, fit
 from pim_jax.training.spips.answers import Answers
 from pim_jax.training.spips.config import SpipsConfig
+from pim_jax.writing import replacing
 
 
 def run(config: SpipsConfig, *, name: str, workdir: Path, data: Path | None, commit: str | None) -> None:
