@@ -202,7 +202,7 @@ def _check_outputs(args: argparse.Namespace, pairs: list[Match]) -> None:
     """Refuses, before any work, outputs that could not be written or would replace an image to be scored."""
     inputs = [path for pair in pairs for path in (pair.reference, pair.distorted)]
     maps = [file_run.map_path(args.maps, pair, kind) for pair in pairs for kind in (".npy", ".png") if args.maps]
-    outputs.check(args.csv, args.report, [*inputs, Path(args.ckpt)], maps=maps)
+    outputs.check_places(args.csv, args.report, [*inputs, Path(args.ckpt)], maps=maps)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def release(run: Path, out: Path, *, whitened_by: Path | None = None) -> str:
     if whitened_by:
         if not isinstance(weights.model, ModelConfig):
             raise ValueError("only weights of PIM are whitened")
-        whiten.check(weights.model)
+        whiten.check_model(weights.model)
         params = whiten.whiten(params, whiten.covariances(weights.model, params, whitened_by))
         about["whitened_by"] = pairs.data_hash(whitened_by)
         about["whitening"] = {"noise": whiten.NOISE, "regularisation": whiten.REGULARISATION}

@@ -369,7 +369,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=console.command(), description="Trains PIM. Run again, it resumes.", epilog=f"fields: {fields}"
     )
-    parser.add_argument("config", metavar="CONFIG", help="a file such as configs/pim5.py")
+    parser.add_argument(
+        "config", metavar="CONFIG", help="a Python file that defines config, such as configs/pim5.py of the repository"
+    )
     parser.add_argument(
         "--workdir",
         metavar="W",

@@ -89,9 +89,9 @@ def test_the_partial_file_is_an_output_too(tmp_path):
     picture = tmp_path / "a.csv.partial"
     picture.write_text("an input")
     with pytest.raises(ValueError, match="would be overwritten"):
-        outputs.check(tmp_path / "a.csv", None, [picture])
+        outputs.check_places(tmp_path / "a.csv", None, [picture])
     with pytest.raises(ValueError, match="are one file"):
-        outputs.check(tmp_path / "a.csv", tmp_path / "a.csv.partial", [])
+        outputs.check_places(tmp_path / "a.csv", tmp_path / "a.csv.partial", [])
 
 
 def test_an_output_that_cannot_be_written_costs_only_itself():

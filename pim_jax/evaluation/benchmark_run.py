@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
       OSError, ValueError: the arguments or the data are not as they should be, and nothing was measured.
     """
     inputs = [args.data, Path(args.ckpt)]
-    outputs.check(args.csv, args.report, inputs)
+    outputs.check_places(args.csv, args.report, inputs)
     benchmark = datasets.read(
         args.benchmark,
         args.data,
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
         higher_is=args.higher_is,
     )
     inputs += {picture.path for pair in benchmark.pairs for picture in pair}  # also under other names, as by links
-    outputs.check(args.csv, args.report, inputs)
+    outputs.check_places(args.csv, args.report, inputs)
     loaded, skipped = _load(args.metrics or ["pim"], args.ckpt)
     for name, reason in skipped.items():
         say(f"{name} is skipped: {reason}")

@@ -27,7 +27,7 @@ def partial(path: Path) -> Path:
     return writing.target(path).with_name(name + _SUFFIX)
 
 
-def check(csv: Path | None, report: Path | None, inputs: Iterable[Path], *, maps: Iterable[Path] = ()) -> None:
+def check_places(csv: Path | None, report: Path | None, inputs: Iterable[Path], *, maps: Iterable[Path] = ()) -> None:
     """Checks, before any work, that outputs can be written and that none replaces an input or another output.
 
     Args:

@@ -29,7 +29,7 @@ REGULARISATION = 0.001  # of the mean variance, so that directions which hardly 
 _BATCH, _BATCHES, _CROP = 8, 32, 128
 
 
-def check(model: ModelConfig) -> None:
+def check_model(model: ModelConfig) -> None:
     """Raises ValueError if the encoders of this model do not end in a linear layer, which is to take the whitening."""
     if model.head != "paper":
         raise ValueError(f"only models with head='paper' can be whitened, not head={model.head!r}")
@@ -76,7 +76,7 @@ def whiten(params: Params, covariances: list[np.ndarray]) -> Params:
     """Returns parameters whose z is (C + r tr(C)/D)^(-1/2) times that of `params`, band by band.
 
     Args:
-      params: of a model that `check` accepts.
+      params: of a model that `check_model` accepts.
       covariances: C per band, [D, D]; r is `REGULARISATION`.
     """
     params = jax.tree.map(lambda leaf: leaf, params)  # new dicts, the same arrays
