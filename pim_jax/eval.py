@@ -37,12 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
       the exit status.
     """
-    console.open_streams()
+    stdout, errors = console.printers()
     parser = _parser()
     args = parser.parse_args(argv)
-    errors = console.Printer(sys.stderr)
     to_stdout = any(path and files.is_stdout(path) for path in (args.csv, args.report))
-    out = errors if to_stdout else console.Printer(sys.stdout)
+    out = errors if to_stdout else stdout
 
     def say(message):
         errors(f"{parser.prog}: {message}")

@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
       the exit status: 0; 1 if the weights cannot be written; 2 if the arguments or the weights are wrong.
     """
+    out, errors = console.printers()
     parser = argparse.ArgumentParser(description="Turns a training run into weights to be given away.")
     parser.add_argument(
         "run", metavar="RUN", type=Path, help="the working directory of train.py, or a checkpoint in it"
@@ -47,7 +48,6 @@ def main(argv: list[str] | None = None) -> int:
         help="a training set: make 1 the distance of its consecutive frames, in every band and direction",
     )
     args = parser.parse_args(argv)
-    out, errors = console.Printer(sys.stdout), console.Printer(sys.stderr)
     try:
         digest = release(args.run, args.out, whitened_by=args.whiten)
     except (OSError, ValueError) as error:
