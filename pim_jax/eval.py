@@ -183,7 +183,7 @@ def _positive(text: str) -> int:
 
 def _listed(lines: list[str]) -> str:
     shown = lines[:LISTED] + ([f"and {len(lines) - LISTED} more"] if len(lines) > LISTED else [])
-    return f"images without a partner: {len(lines)}" + "".join(f"\n  {line}" for line in shown)
+    return f"images without a partner: {len(lines)}" + "".join(f"\n  {console.one_line(line)}" for line in shown)
 
 
 def _check_maps(args: argparse.Namespace, metric: metrics.Metric) -> None:
