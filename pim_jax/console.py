@@ -84,17 +84,24 @@ class Printer:
             mute(self._stream)
 
 
-def open_streams() -> None:
-    """Opens the null device for each standard stream that the process was started without, as by `2>&-` in a shell.
+def printers() -> tuple[Printer, Printer]:
+    """What every command begins with: printers to standard output and standard error.
 
+    For each standard stream that the process was started without, as by `2>&-` in a shell, the null device is opened.
     Libraries and the processes that this one starts expect all three; and the next file to be opened would be taken for
     the one that is missing.
+
+    Example:
+      >>> out, errors = printers()
+      >>> out("a line")
+      a line
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             stream = open(os.devnull, mode)  # noqa: SIM115  it takes the lowest number that is free, and stays open
             os.set_inheritable(stream.fileno(), True)
             setattr(sys, name, stream)
+    return Printer(sys.stdout), Printer(sys.stderr)
 
 
 def mute(stream: TextIO) -> None:

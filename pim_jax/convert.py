@@ -109,6 +109,7 @@ def to_model(settings: dict[str, Any], tensors: dict[str, np.ndarray]) -> tuple[
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
+    out, errors = console.printers()
     parser = argparse.ArgumentParser(
         prog=console.command(), description="Converts an official TensorFlow checkpoint of PIM to ours."
     )
@@ -127,14 +128,14 @@ def main(argv: list[str] | None = None) -> int:
         name = f"official-{official}" if official else f"converted-{args.source.resolve().stem}"
         write(args.out, config, params, name=name, source=_origin(official, digest))
     except (ValueError, OSError) as error:
-        print(f"cannot convert {args.source}: {error}", file=sys.stderr)
+        errors(console.one_line(f"cannot convert {args.source}: {error}"))
         return 1
 
     tensors = jax.tree.leaves(params)
-    print(f"{args.source} -> {args.out}")
-    print(f"source: {_origin(official, digest)}")
-    print(f"model: {config}")
-    print(f"parameters: {sum(tensor.size for tensor in tensors):,} in {len(tensors)} tensors")
+    out(console.one_line(f"{args.source} -> {args.out}"))
+    out(f"source: {_origin(official, digest)}")
+    out(f"model: {config}")
+    out(f"parameters: {sum(tensor.size for tensor in tensors):,} in {len(tensors)} tensors")
     return 0
 
 

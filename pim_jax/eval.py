@@ -38,12 +38,11 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
       the exit status.
     """
-    console.open_streams()
+    stdout, errors = console.printers()
     parser = _parser()
     args = parser.parse_args(argv)
-    errors = console.Printer(sys.stderr)
     to_stdout = any(path and writing.is_stdout(path) for path in (args.csv, args.report))
-    out = errors if to_stdout else console.Printer(sys.stdout)
+    out = errors if to_stdout else stdout
 
     def say(message):
         errors(f"{parser.prog}: {message}")
@@ -190,7 +189,7 @@ def _positive(text: str) -> int:
 
 def _listed(lines: list[str]) -> str:
     shown = lines[:LISTED] + ([f"and {len(lines) - LISTED} more"] if len(lines) > LISTED else [])
-    return f"images without a partner: {len(lines)}" + "".join(f"\n  {line}" for line in shown)
+    return f"images without a partner: {len(lines)}" + "".join(f"\n  {console.one_line(line)}" for line in shown)
 
 
 def _check_maps(args: argparse.Namespace, metric: metrics.Metric) -> None:

@@ -20,11 +20,11 @@ with extras.command("train"):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
+    out, errors = console.printers()
     parser = _parser()
     args = parser.parse_args(argv)
     if args.png and args.png.is_dir():
         parser.error(f"--png {args.png} is a folder; name a file")
-    out, errors = console.Printer(sys.stdout), console.Printer(sys.stderr)
 
     def say(message):
         errors(f"{parser.prog}: {console.one_line(str(message))}")

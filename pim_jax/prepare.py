@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from pim_jax import extras
-from pim_jax.console import Printer, command, mute, one_line
+from pim_jax.console import Printer, command, mute, one_line, printers
 
 with extras.command("train"):
     from tqdm import tqdm
@@ -31,8 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
       The exit status: 0 if at least one pair was written, 1 if not or if interrupted, 2 for bad arguments.
     """
+    out, say = printers()
     args = _parser().parse_args(argv)
-    out, say = Printer(sys.stdout), Printer(sys.stderr)
     try:
         with _Bar() as bar:
             report = prepare(

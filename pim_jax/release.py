@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
       the exit status: 0; 1 if the weights cannot be written; 2 if the arguments or the weights are wrong.
     """
+    out, errors = console.printers()
     parser = argparse.ArgumentParser(
         prog=console.command(), description="Turns a training run into weights to be given away."
     )
@@ -51,7 +52,6 @@ def main(argv: list[str] | None = None) -> int:
         "frames, to which noise is added",
     )
     args = parser.parse_args(argv)
-    out, errors = console.Printer(sys.stdout), console.Printer(sys.stderr)
     try:
         digest = release(args.run, args.out, whitened_by=args.whiten)
     except (OSError, ValueError) as error:

@@ -41,6 +41,7 @@ SHARED_WITHIN_SECONDS = 90  # network file systems may be a minute late
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command and returns its exit status: 0, 1 if the run failed, 2 for bad arguments, 130 if interrupted."""
+    console.printers()
     args = parse(argv)
     try:
         hosts.join(args.coordinator, args.processes, args.process)
@@ -330,7 +331,7 @@ def bundled_data(workdir: Path) -> Path:
         raise ValueError("a run whose --workdir is in a bucket needs --data")
     data = workdir / "data"
     if jax.process_index() == 0 and not data.exists():
-        print("no --data: training on the bundled clip, one second of video")
+        console.Printer(sys.stdout)("no --data: training on the bundled clip, one second of video")
         with bundled.clip() as clip:
             if status := prepare.main([str(clip), "--out", str(data)]):
                 raise ValueError(f"the bundled clip could not be prepared (status {status})")

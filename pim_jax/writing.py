@@ -33,7 +33,8 @@ def is_stdout(path: Path) -> bool:
 
 def is_stream(path: Path) -> bool:
     """Whether what is there is written to and not replaced: a pipe, a FIFO, a device, what a process holds open."""
-    return bool(_HELD.fullmatch(path.as_posix())) or (path.exists() and not path.is_file())
+    # os.path, not Path: of a name that is too long, there is no such file.
+    return bool(_HELD.fullmatch(path.as_posix())) or (os.path.exists(path) and not os.path.isfile(path))
 
 
 @contextmanager

@@ -56,6 +56,25 @@ def test_a_reader_that_leaves_ends_nothing(where, said):
     assert done.stderr == f"{said}\n"
 
 
+WITHOUT_STREAMS = """
+import subprocess, sys
+from pim_jax.console import printers
+for printer in printers():
+    printer("a line")
+print("of a library", file=sys.stderr)
+with open(sys.argv[1], "w") as file:
+    subprocess.run(["sh", "-c", "echo of a program; echo of a program >&2"], check=True)
+    file.write("whole")
+"""
+
+
+@pytest.mark.parametrize("missing", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_commands_run_without_standard_streams(tmp_path, missing):
+    command = f"{sys.executable} -c '{WITHOUT_STREAMS}' {tmp_path}/o {missing}"
+    assert subprocess.run(command, shell=True, stdout=subprocess.DEVNULL, timeout=120).returncode == 0
+    assert (tmp_path / "o").read_text() == "whole"
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_stream_that_cannot_be_written_is_a_problem_and_no_exception():
     with open("/dev/full", "w") as full:

@@ -6,6 +6,7 @@ released TensorFlow classes do.
 
 import hashlib
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -361,6 +362,13 @@ def test_a_foreign_file_fails_with_one_line_and_leaves_nothing(tmp_path, capsys,
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
+def test_a_name_that_cannot_be_shown_is_escaped(tmp_path, capsys):
+    source = tmp_path / os.fsdecode(b"caf\xe9\n.zip")
+    source.write_bytes(b"no archive")
+    assert convert.main([str(source), str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.startswith(f"cannot convert {tmp_path}/caf\\xe9\\x0a.zip: ")
+
+
 def test_an_archive_that_is_too_large_is_refused_unread(tmp_path, capsys):
     with (tmp_path / "a.zip").open("wb") as file:
         file.truncate(2**26 + 1)
@@ -386,4 +394,16 @@ def test_the_command_runs_as_a_module(folder, tmp_path):
     command = [sys.executable, "-m", "pim_jax.convert", folder, tmp_path / "out"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+    assert stored.read(tmp_path / "out", metric.FORMAT).model.mixtures == 5
+
+
+def test_a_reader_that_leaves_and_a_name_in_any_encoding_end_nothing(folder, tmp_path):
+    source = tmp_path / os.fsdecode(b"caf\xe9")
+    source.symlink_to(folder)
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "pim_jax.convert", source, tmp_path / "out"]
+    done = subprocess.run(command, cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, check=False)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, b"")
     assert stored.read(tmp_path / "out", metric.FORMAT).model.mixtures == 5

@@ -229,6 +229,16 @@ def test_pictures_that_cannot_be_read_are_named_and_the_status_says_so(folders, 
     assert len(out.splitlines()) == 22 and len(rows(tmp_path / "o.csv")) == 20
 
 
+def test_a_message_about_a_picture_is_one_line_whatever_its_name(folders, capsys):
+    for folder in folders:
+        (folder / "a\n\x1b[31m.png").write_text("no picture")
+    (folders[0] / "b\nc.png").write_text("no picture")
+    status, _, err = run(capsys, *folders, "--ckpt", "psnr", "--allow-missing")
+    lines = err.splitlines()
+    assert status == 1 and len(lines) == 4  # two titles, and a line below each
+    assert "b\\x0ac" in lines[1] and lines[3].startswith("  a\\x0a\\x1b[31m: ")
+
+
 # What was measured is not lost
 
 

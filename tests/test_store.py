@@ -83,6 +83,15 @@ def test_a_file_that_cannot_be_used_is_said_once_and_costs_nothing_else(tmp_path
     assert len(said) == 1 and "d.sqlite" in said[0] and "XDG_CACHE_HOME" in said[0]
 
 
+@pytest.mark.parametrize("value", ["text", b"bytes", None])
+def test_what_is_no_distance_is_measured_again(tmp_path, value):
+    with Store(tmp_path / "d.sqlite") as store:
+        store.put("m", [("a", "b", value)])
+        assert store.get("m", [("a", "b")]) == [None]
+        store.put("m", [("a", "b", 1.0)])
+        assert store.get("m", [("a", "b")]) == [1.0]
+
+
 def test_a_file_that_another_process_holds_is_not_waited_for_twice(tmp_path, monkeypatch):
     monkeypatch.setattr("pim_jax.evaluation.store.PATIENCE", 0.1)
     said = []

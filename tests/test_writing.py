@@ -154,6 +154,7 @@ def test_places_that_cannot_be_written_are_refused(folder):
     Path("loop").symlink_to("loop")
     assert "leads to itself" in refusal({"csv": "loop"})
     assert "File name too long" in refusal({"csv": "x" * 256})
+    assert not writing.is_stream(Path("x" * 256))
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket")
         assert "is a socket" in refusal({"csv": "socket"})

@@ -75,7 +75,7 @@ def run(
             say(f"interrupted{where}{again}")
             return 130
     if failed:
-        reasons = "".join(f"\n  {result.pair.name}: {result.error}" for result in failed)
+        reasons = "".join(f"\n  {one_line(f'{result.pair.name}: {result.error}')}" for result in failed)
         say(f"error: {len(failed)} of {len(pairs)} pairs could not be scored:{reasons}")
     return 0 if all(written) and not failed else 1
 

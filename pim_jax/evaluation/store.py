@@ -89,7 +89,8 @@ class Store:
         try:
             if self._database:
                 rows = [self._database.execute(query, (metric, *pair)).fetchone() for pair in pairs]
-                return [row[0] if row else None for row in rows]
+                # SQLite keeps text in a column of numbers too, if somebody writes it there.
+                return [row[0] if row and isinstance(row[0], float) else None for row in rows]
         except sqlite3.Error as error:
             self._give_up(error)
         return [None] * len(pairs)
