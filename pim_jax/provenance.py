@@ -91,7 +91,7 @@ def imports(source: Path, module: str) -> set[str]:
     """
     package = module if source.name == "__init__.py" else module.rpartition(".")[0]
     found = set()
-    pending: list[ast.AST] = [ast.parse(source.read_text())]
+    pending: list[ast.AST] = [ast.parse(source.read_bytes())]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):

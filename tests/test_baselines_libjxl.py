@@ -113,5 +113,5 @@ def test_another_program_is_another_metric(program, tmp_path):
 
 def test_images_under_8_pixels_are_an_error(program):
     program("echo 1")
-    with pytest.raises(ValueError, match="Butteraugli-1 needs at least 8 x 8 pixels, not 7 x 24"):
+    with pytest.raises(ValueError, match=r"x is 7 x 24 pixels \(height x width\); Butteraugli-1 needs at least 8 x 8"):
         libjxl.butteraugli(1).distance(pictures(1, (7, 24)), pictures(1, (7, 24)))

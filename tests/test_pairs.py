@@ -10,7 +10,7 @@ from PIL import Image
 
 from pim_jax import prepare
 from pim_jax.data import records
-from pim_jax.data.pairs import check, data_hash, pairs
+from pim_jax.data.pairs import data_hash, pairs, verified_hash
 
 WIDTHS, FRAMES = (160, 200, 256), 30
 PAIRS = len(WIDTHS) * FRAMES // 2
@@ -204,11 +204,11 @@ SHARD = "frame_pairs-train.array_record-00000-of-00001"
     ],
 )
 def test_damage_that_shows_at_the_start_is_named(directory, tmp_path, name, damage, message):
-    assert check(directory, crop=64) == data_hash(directory)
+    assert verified_hash(directory, crop=64) == data_hash(directory)
     shutil.copytree(directory, tmp_path / "data")
     damage(tmp_path / "data" / name)
     with pytest.raises(records.Damaged, match=message) as caught:
-        check(tmp_path / "data", crop=64)
+        verified_hash(tmp_path / "data", crop=64)
     assert name in str(caught.value) and "copy" in str(caught.value) and "\n" not in str(caught.value)
 
 

@@ -11,9 +11,9 @@ import pytest
 from marks import nightly, slow
 
 from pim_jax import convert
+from pim_jax.configuration import from_json
 from pim_jax.model import mixture, pim
 from pim_jax.model.config import ModelConfig
-from pim_jax.training.config import from_json
 
 SMALL = ModelConfig(widths=(8, 6, 3))
 PYRAMIDS = [SMALL, *(dataclasses.replace(SMALL, pyramid=kind) for kind in ("laplacian", "none"))]
