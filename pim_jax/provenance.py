@@ -74,7 +74,7 @@ def sources(*things: Any) -> tuple[dict[str, Path], set[str]]:
       >>> from pim_jax import files
       >>> modules, packages = sources(files)
       >>> sorted(modules), "etils" in packages
-      (['pim_jax', 'pim_jax.console', 'pim_jax.files'], True)
+      (['pim_jax', 'pim_jax.files'], True)
     """
     return _closure(tuple(sorted({name for thing in things for name in _modules(thing)})))
 

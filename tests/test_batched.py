@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
-from marks import nightly
+from marks import nightly, slow
 
 from pim_jax import metric, metrics
 from pim_jax.model import pim as networks
@@ -82,7 +82,7 @@ def test_the_mesh_that_jax_makes_has_explicit_axes(mesh):
     assert mesh.axis_types == (jax.sharding.AxisType.Explicit,)
 
 
-@pytest.mark.parametrize("context", [True, False], ids=["set", "of the arrays"], indirect=True)
+@pytest.mark.parametrize("context", [True, *slow(False, kept="a mesh that is set")], indirect=True)
 @pytest.mark.parametrize("name", ALL)
 def test_every_function_works_over_explicit_axes_and_keeps_the_batchs_sharding(name, load, mesh, context):
     one, x, y = load(name), images(0), images(1)
@@ -126,6 +126,7 @@ def test_gradients_work_over_explicit_axes(name, load, mesh, context):
     assert found.sharding.spec[0] == "b"
 
 
+@pytest.mark.slow(kept="gradients within jit")
 def test_gradients_outside_of_jit_work_over_a_mesh_that_is_set(load, mesh):
     # Without jax.set_mesh, JAX itself has no gradient of a sum over explicit axes.
     one, x, y = load("steerable"), images(0, size=(8, 8)), images(1, size=(8, 8))
@@ -135,6 +136,7 @@ def test_gradients_outside_of_jit_work_over_a_mesh_that_is_set(load, mesh):
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
 
 
+@pytest.mark.slow(kept="images of one region")
 def test_large_images_in_regions_work_over_explicit_axes(load, mesh, context):
     one, x, y = load("pim-5"), images(0, size=(16, 300)), images(1, size=(16, 300))
     wanted = one.distance(x, y), one.distance_map(x, y)

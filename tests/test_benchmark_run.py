@@ -137,6 +137,7 @@ def test_a_second_run_only_reads_what_was_kept(capsys, rated, monkeypatch):
     assert run(capsys, *arguments)[:2] == first[:2]
 
 
+@pytest.mark.slow(kept="the same of files, in test_eval.py")
 def test_a_run_that_is_interrupted_keeps_its_rows_and_goes_on(capsys, rated, tmp_path, monkeypatch):
     monkeypatch.setattr("pim_jax.evaluation.measure.PIXELS_AT_ONCE", 2 * 64 * 64)  # two pairs at once
     arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr,ssim")

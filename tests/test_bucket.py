@@ -15,6 +15,8 @@ from runs import ENDLESS, Run, alert, assert_same_losses, free_port, losses, sav
 from pim_jax import eval as command
 from pim_jax import files, inspect, metric, stored, train
 
+pytestmark = pytest.mark.slow(kept="the same on disk, in test_train.py")
+
 # Found, not imported: what it asks of the environment it asks when it is imported.
 if importlib.util.find_spec("gcsfs") is None:
     pytest.skip("gcsfs is not installed", allow_module_level=True)

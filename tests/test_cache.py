@@ -46,6 +46,7 @@ def test_without_a_place_nothing_is_kept_and_nothing_fails(run, tmp_path):
     assert not run(tmp_path / "file")
 
 
+@pytest.mark.slow(kept="a place that cannot be")
 def test_a_full_disk_keeps_nothing_and_nothing_is_said(run, tmp_path):
     with small_disk(tmp_path / "disk", "64k") as disk:
         (disk / "pim_jax" / "compiled").mkdir(parents=True)

@@ -465,6 +465,7 @@ def test_a_bad_batch_is_refused(folders, capsys, batch):
     assert batch in capsys.readouterr().err
 
 
+@pytest.mark.slow(kept="the command, called in this process")
 def test_the_script_runs_the_command(folders, weights):
     ref, out = folders
     script = [sys.executable, "eval.py"]

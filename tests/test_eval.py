@@ -84,7 +84,7 @@ def run(capsys, *arguments):
 # Pipes, devices and links
 
 
-@pytest.mark.parametrize("redirect", ["", "2>&1"])
+@pytest.mark.parametrize("redirect", ["", *slow("2>&1", kept="standard output alone")])
 def test_files_are_written_though_nobody_reads_the_lines(folders, shell, tmp_path, redirect):
     outputs = f"--csv {tmp_path}/o.csv --report {tmp_path}/r.html"
     done = shell(f"$EVAL {folders[0]} {folders[1]} --ckpt psnr {outputs} {redirect} | head -1; exit ${{PIPESTATUS[0]}}")
@@ -189,8 +189,12 @@ C_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 @pytest.mark.parametrize(
     ("environment", "lines"),
     [
-        pytest.param({"PYTHONUTF8": "1"}, ["caf\\xe9", "日本"], marks=pytest.mark.slow(kept="the other locales")),
-        ({"PYTHONIOENCODING": "cp1252"}, ["caf\\xe9", "\\u65e5\\u672c"]),
+        pytest.param({"PYTHONUTF8": "1"}, ["caf\\xe9", "日本"], marks=pytest.mark.slow(kept="the C locale")),
+        pytest.param(
+            {"PYTHONIOENCODING": "cp1252"},
+            ["caf\\xe9", "\\u65e5\\u672c"],
+            marks=pytest.mark.slow(kept="the C locale"),
+        ),
         (C_LOCALE, ["caf\\xe9", "\\u65e5\\u672c"]),
     ],
     ids=["UTF-8", "cp1252", "C"],
@@ -242,7 +246,7 @@ def test_a_message_about_a_picture_is_one_line_whatever_its_name(folders, capsys
 # What was measured is not lost
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, *slow(signal.SIGTERM, kept="SIGINT and SIGKILL")])
+@pytest.mark.parametrize("number", [signal.SIGINT, *slow(signal.SIGKILL, signal.SIGTERM, kept="SIGINT")])
 def test_a_run_that_is_stopped_keeps_its_rows_and_goes_on(one_device, own_cache, capsys, tmp_path, monkeypatch, number):
     """Names are so long that the pipe holds the lines of some 300 pairs, and the run waits for a reader."""
     folders = write(tmp_path, [f"{i:03}{'x' * 200}.png" for i in range(400)], size=(4, 4))
@@ -304,6 +308,7 @@ def test_other_pixels_and_other_weights_are_measured(folders, weights, capsys, t
     assert not {*other} & {*before}
 
 
+@pytest.mark.slow(kept="regions, in test_regions.py")
 def test_large_images_are_scored_as_distance_does(weights, capsys, tmp_path):
     """Which goes through them region by region, as `embed` does not."""
     names = write(tmp_path, ["a.png"], size=(700, 900))

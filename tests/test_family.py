@@ -61,6 +61,7 @@ def test_mean_of_the_map_is_the_distance(pim, size):
     np.testing.assert_allclose(found.mean((1, 2)), pim.distance(x, y), rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.slow(kept="those of the paper's networks, in test_metric.py")
 def test_embeddings_give_the_same_distance_and_a_reference_serves_many(pim, pim5):
     x, y = images()
     for one in (pim, pim5):
@@ -90,6 +91,7 @@ def test_distance_is_the_mean_of_its_members(pim):
     np.testing.assert_allclose(pim.distance(x, y), sum(values) / 2, rtol=1e-5)
 
 
+@pytest.mark.slow(kept="those of the paper's networks, in test_metric.py")
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0, None], ids=["black", "grey", "white", "different"])
 def test_gradients_are_finite(pim, level):
     x, y = images(n=1, size=(16, 16)) if level is None else [jnp.full((1, 16, 16, 3), level)] * 2

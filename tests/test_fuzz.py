@@ -536,7 +536,15 @@ def assert_no_bugs(outcomes, peak):
 
 
 @pytest.mark.parametrize(
-    ("kind", "count"), [("picture", 300), ("video", 20), ("weights", 12), ("data", 30), ("table", 60)]
+    ("kind", "count"),
+    [
+        ("picture", 300),
+        ("video", 20),
+        *(
+            pytest.param(kind, count, marks=pytest.mark.slow(kept="damaged files in the tests of each reader"))
+            for kind, count in (("weights", 12), ("data", 30), ("table", 60))
+        ),
+    ],
 )
 def test_damaged_files_are_read_or_refused(tmp_path, kind, count):
     assert_no_bugs(*fuzz(kind, range(count), tmp_path))

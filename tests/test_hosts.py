@@ -16,6 +16,8 @@ from pim_jax import metric, stored, train
 from pim_jax.data import pairs
 from pim_jax.training import hosts, log
 
+pytestmark = pytest.mark.slow(kept="one process, in test_train.py")
+
 
 def impatient():
     """A peer that dies is missed for as long as it may take to join, or between two heartbeats."""

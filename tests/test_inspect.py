@@ -205,6 +205,7 @@ def test_a_reader_that_leaves_ends_it_quietly_and_the_curves_are_written(run):
     assert (run / "curves.png").stat().st_size > 0
 
 
+@pytest.mark.slow(kept="writing.unwritten, in test_writing.py")
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_one_line(run):
     with open("/dev/full", "w") as full:
@@ -215,6 +216,7 @@ def test_a_full_disk_is_one_line(run):
     assert "No space left" in done.stderr
 
 
+@pytest.mark.slow(kept="console.one_line, in test_console.py")
 @pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb", "\u65e5\u672c".encode()])
 def test_a_name_that_cannot_be_shown_is_escaped(run, name):
     odd = os.path.join(os.path.dirname(os.fsencode(run)), name)

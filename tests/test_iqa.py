@@ -458,6 +458,7 @@ def test_only_a_table_of_ones_own_is_told_its_direction(tid, table):
         iqa.read(table, higher_is="lower")
 
 
+@pytest.mark.slow(kept="the command doubts one in test_benchmark_run.py")
 def test_a_direction_that_most_metrics_contradict_is_doubted(table):
     for higher_is, other in (("better", "worse"), ("worse", "better")):
         benchmark = iqa.read(table, higher_is=higher_is)

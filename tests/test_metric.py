@@ -285,6 +285,7 @@ def test_embeddings_of_two_sizes_are_an_error(pim):
         pim.between(pim.embed(images()), pim.embed(images(size=(32, 48))))
 
 
+@pytest.mark.slow(kept="gradients in bfloat16, in test_convolution.py")
 @pytest.mark.parametrize("size", [(32, 40), *nightly((112, 120))], ids=["direct", "minimal"])
 def test_in_bfloat16_the_distance_differs_a_little(size):
     config = dataclasses.replace(SMALL, widths=(16, 16, 3))

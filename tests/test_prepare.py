@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from marks import slow
 from PIL import Image
 from videos import HEIGHT, WIDTH, encode, panning, still
 
@@ -219,6 +220,7 @@ def test_the_help_states_the_tolerance_of_pairs_and_what_becomes_of_fields_and_h
     assert "hidden and system files are passed over" in text
 
 
+@pytest.mark.slow(kept="names in test_sources.py, and the printer in test_console.py")
 def test_names_in_any_encoding_are_prepared_to_the_same_bytes_and_shown_escaped(tmp_path):
     """Under a locale without CJK, on a terminal of Windows' western encoding."""
     folder = os.fsencode(tmp_path / "in")
@@ -244,6 +246,7 @@ def test_names_in_any_encoding_are_prepared_to_the_same_bytes_and_shown_escaped(
     assert found == {b"in/" + name: "CC0" if name == names[1] else None for name in names}
 
 
+@pytest.mark.slow(kept="the printer in test_console.py")
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
 def test_a_reader_that_leaves_does_not_stop_the_work(tmp_path, closed):
     clip = encode(tmp_path / "a.mp4", panning(30, seed=35, size=(128, 192)))
@@ -294,6 +297,7 @@ def test_only_broken_input_is_a_failed_run_that_leaves_nothing(tmp_path, capsys)
     assert "none of the 1 sources gave a usable shot" in capsys.readouterr().err
 
 
+@pytest.mark.slow(kept="broken sources")
 def test_source_that_kills_its_process_is_reported_and_the_others_are_prepared(tmp_path):
     """The process of one source is killed whenever it starts, as a decoder that crashes would do."""
     long = encode(tmp_path / "long.mp4", *[panning(60, seed=s, size=(360, 640)) for s in range(10)])
@@ -328,7 +332,7 @@ def uninterrupted(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("kill_signal", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("kill_signal", [signal.SIGINT, *slow(signal.SIGKILL, kept="SIGINT")])
 def test_interrupted_run_resumes_to_the_same_bytes(uninterrupted, tmp_path, kill_signal, capsys):
     inputs, out = uninterrupted / "in", tmp_path / "out"
     command = [sys.executable, "-m", "pim_jax.prepare", inputs, "--out", out, "--workers", "1"]
@@ -351,6 +355,7 @@ def test_interrupted_run_resumes_to_the_same_bytes(uninterrupted, tmp_path, kill
     assert digests(out) == digests(uninterrupted / "out")
 
 
+@pytest.mark.slow(kept="a run that is interrupted")
 def test_failed_write_is_a_clear_error_and_the_run_goes_on_later(uninterrupted, tmp_path):
     """The largest file that may be written is too small, as on a disk that is full."""
     arguments = [uninterrupted / "in", "--out", tmp_path / "out", "--workers", "1"]
@@ -363,6 +368,7 @@ def test_failed_write_is_a_clear_error_and_the_run_goes_on_later(uninterrupted, 
     assert digests(tmp_path / "out") == digests(uninterrupted / "out")
 
 
+@pytest.mark.slow(kept="a run that is interrupted")
 @pytest.mark.skipif(not _can_mount(), reason="a small disk needs mount namespaces")
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_space(tmp_path, clip_pairs):
     disk = tmp_path / "disk"

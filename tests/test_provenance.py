@@ -74,7 +74,12 @@ def test_a_version_of_a_library_changes_the_key(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("edited", "changes"), [("model/area.py", True), ("inputs.py", True), ("training/log.py", False)]
+    ("edited", "changes"),
+    [
+        ("model/area.py", True),
+        pytest.param("inputs.py", True, marks=pytest.mark.slow(kept="a file of the networks")),
+        pytest.param("training/log.py", False, marks=pytest.mark.slow(kept="what a metric does not depend on")),
+    ],
 )
 def test_an_edited_file_changes_the_keys_of_what_imports_it(tmp_path, edited, changes):
     shutil.copytree(PACKAGE, tmp_path / "pim_jax", ignore=shutil.ignore_patterns("weights", "assets", "__pycache__"))

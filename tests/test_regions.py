@@ -52,9 +52,9 @@ def images(size, n=1):
         pytest.param("two members", (103, 129), marks=pytest.mark.slow(kept="one member that is folded")),
         pytest.param("two components", (203, 161), marks=pytest.mark.nightly),
         pytest.param("two scales", (90, 230), marks=pytest.mark.slow(kept="columns cut of one scale")),
-        ("two scales", (231, 40)),
+        pytest.param("two scales", (231, 40), marks=pytest.mark.slow(kept="one scale")),
         pytest.param("two scales", (203, 161), marks=pytest.mark.slow(kept="one scale cut along both axes")),
-        (ODD, (231, 40)),
+        pytest.param(ODD, (231, 40), marks=pytest.mark.slow(kept="bands folded by two")),
     ],
 )
 def test_distance_and_map_are_those_of_whole_images(name, size):

@@ -132,6 +132,7 @@ def test_gradients_are_finite(alex):
         assert bool(jnp.isfinite(found).all()) and float(jnp.abs(found).max()) > 0
 
 
+@pytest.mark.slow(kept="gradients of its terms, in test_baselines.py")
 def test_gradients_of_the_conventional_part_are_finite_and_descend():
     model = MODELS["conventional"]
     spips = metric.from_params(model, random_params(model))

@@ -136,6 +136,7 @@ def train(workdir, data, *overrides):
     return run("train", *arguments, *(["--data", data] if data else []))
 
 
+@pytest.mark.slow(kept="the fit to made-up answers")
 def test_the_command_trains_once_and_its_weights_score_images(rated, tmp_path):
     done = train(tmp_path / "w", rated)
     assert done.returncode == 0, done.stderr

@@ -56,6 +56,7 @@ def test_cropped_frontend_gives_the_loss_and_gradients_of_whole_bands(pyramid):
     assert_cropping_changes_nothing(config)
 
 
+@pytest.mark.slow(kept="the crop without normalisation")
 @pytest.mark.parametrize("members", [1, *slow(2, kept="one member")])
 @pytest.mark.parametrize("objective", ["ixyz", *nightly("infonce", "single-infonce")])
 def test_cropping_changes_nothing_where_the_loss_sees_z_normalised(objective, members):

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from marks import nightly
+from marks import nightly, slow
 from runs import ENDLESS, Command, Run, run
 from runs import TINY as WITHOUT_PYRAMID
 
@@ -94,7 +94,7 @@ def test_killed_at_random_steps_the_losses_continue_as_if_nothing_had_happened(f
     assert numbers(tmp_path) == numbers(finished)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGINT, *slow(signal.SIGTERM, kept="SIGINT")])
 def test_a_signal_saves_and_leaves_with_a_clear_line(finished, clip_pairs, tmp_path, number):
     with Command("train", *arguments(tmp_path, clip_pairs, "save_every=1000")) as command:
         while command.process.is_alive() and steps_done(tmp_path) < 3:
@@ -207,6 +207,7 @@ def test_without_overrides_a_run_continues_with_its_own(clip_pairs, tmp_path):
     assert "is at step 4 already: steps must be at least 4, not 3" in fewer
 
 
+@pytest.mark.slow(kept="configuration.assignments, in test_config.py")
 def test_a_difference_is_shown_as_the_command_that_continues(clip_pairs, tmp_path):
     workdir = tmp_path / "a run"
     assert_ends(workdir, clip_pairs, "steps=2")
@@ -229,6 +230,7 @@ def test_what_is_killed_leaves_a_sign_of_life_that_grows_old(clip_pairs, tmp_pat
     assert summary.verdict(summary.of(tmp_path)).startswith("killed at step ")
 
 
+@pytest.mark.slow(kept="other mistakes before the first step")
 def test_a_batch_of_more_pairs_than_there_are_is_said_before_the_first_step(clip_pairs, tmp_path):
     count = len(records.open_dataset(clip_pairs))
     said = assert_ends(tmp_path / "more", clip_pairs, f"batch={count + 1}", "steps=1")
