@@ -14,6 +14,8 @@ from pim_jax import metric, metrics
 from pim_jax.model import pim as networks
 from pim_jax.model.pim import ModelConfig
 
+pytestmark = pytest.mark.slow(kept="plain batches, in test_metric.py")
+
 CONFIGS = {
     "pim-1": ModelConfig(pyramid="laplacian", scales=2, widths=(3,)),
     "pim-5": ModelConfig(pyramid="none", widths=(3,), mixtures=2, dimensions=2, layers=1),

@@ -67,6 +67,7 @@ def test_prints_the_agreement_of_every_metric(capsys, rated, tmp_path):
     assert "PSNR" in report and "scores.csv" in report and report.count("<img") > 10
 
 
+@pytest.mark.slow(kept="the reading of them, in test_iqa.py")
 def test_scores_where_lower_is_closer_are_read_so_or_doubted(capsys, rated, tmp_path):
     table = rated / "dmos.csv"
     with open(rated / "scores.csv", newline="") as file:
@@ -211,6 +212,7 @@ def test_survives_an_unreadable_image_and_says_so(capsys, rated):
     assert "1 could not be measured" in said and str(damaged) in said
 
 
+@pytest.mark.slow(kept="the reason, in test_baselines.py")
 def test_a_metric_that_this_machine_lacks_is_skipped_with_the_reason(capsys, rated, monkeypatch):
     monkeypatch.setenv("PATH", "")
     arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr,ssimulacra")

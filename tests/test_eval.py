@@ -84,6 +84,7 @@ def run(capsys, *arguments):
 # Pipes, devices and links
 
 
+@pytest.mark.slow(kept="the printer, in test_console.py")
 @pytest.mark.parametrize("redirect", ["", *slow("2>&1", kept="standard output alone")])
 def test_files_are_written_though_nobody_reads_the_lines(folders, shell, tmp_path, redirect):
     outputs = f"--csv {tmp_path}/o.csv --report {tmp_path}/r.html"
@@ -94,11 +95,13 @@ def test_files_are_written_though_nobody_reads_the_lines(folders, shell, tmp_pat
     assert (tmp_path / "r.html").read_text().endswith("</html>\n")
 
 
+@pytest.mark.slow(kept="the printer, in test_console.py")
 def test_without_files_to_write_it_ends_when_nobody_reads_the_lines(folders, shell):
     done = shell(f"$EVAL {folders[0]} {folders[1]} --ckpt psnr | head -1; exit ${{PIPESTATUS[0]}}")
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
 
+@pytest.mark.slow(kept="the printer, in test_console.py")
 @pytest.mark.parametrize(
     ("redirect", "status", "said"),
     [
@@ -185,6 +188,7 @@ LATIN, LONG, WIDE = os.fsdecode(b"caf\xe9.png"), f"{'x' * 248}.png", "日本.png
 C_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 
+@pytest.mark.slow(kept="the printer, in test_console.py")
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
 @pytest.mark.parametrize(
     ("environment", "lines"),
@@ -288,6 +292,7 @@ def test_a_second_run_gives_the_same_numbers_to_the_bit_and_measures_nothing(
     assert rows(tmp_path / "1.csv") == rows(tmp_path / "2.csv")
 
 
+@pytest.mark.slow(kept="the store, in test_store.py")
 def test_what_is_kept_of_other_batches_changes_no_digit(folders, weights, capsys, tmp_path, own_cache):
     assert run(capsys, *folders, "--ckpt", weights, "--csv", tmp_path / "1.csv")[0] == 0
     shutil.rmtree(own_cache)

@@ -13,6 +13,8 @@ from pim_jax import metric
 from pim_jax.model import pim as networks
 from pim_jax.model.config import ModelConfig
 
+pytestmark = pytest.mark.slow(kept="folding and normalisation in their files, the others in test_metric.py")
+
 FAST = ModelConfig(
     scales=1,
     orientations=1,

@@ -197,6 +197,7 @@ def test_a_run_of_spips_is_told_by_its_folds(tmp_path, capsys, monkeypatch):
     assert "verdict: finished at step 300\n" in out
 
 
+@pytest.mark.slow(kept="the printer, in test_console.py")
 def test_a_reader_that_leaves_ends_it_quietly_and_the_curves_are_written(run):
     command = [sys.executable, "-m", "pim_jax.inspect", str(run)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

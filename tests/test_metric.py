@@ -90,6 +90,7 @@ def test_map_shows_where_the_images_differ(pim):
     assert found[:16, 80:].max() < 0.05 * found.max()
 
 
+@pytest.mark.slow(kept="one against many, in test_metrics.py")
 def test_embeddings_give_the_same_distance_and_a_reference_serves_many(pim, pim5):
     x, y = images(0), images(1)
     for one in (pim, pim5):

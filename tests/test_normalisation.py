@@ -51,6 +51,7 @@ def test_scaling_z_and_the_root_of_the_constant_changes_nothing():
     np.testing.assert_allclose(one.means, other.means, rtol=1e-5)
 
 
+@pytest.mark.slow(kept="its values")
 @pytest.mark.parametrize("value", [0.0, 5.0, 1e4])
 def test_gradients_are_finite_where_nothing_varies(value):
     z = jnp.full((1, 6, 7, 10), value)

@@ -133,6 +133,7 @@ def test_seed_decides_the_batches(directory):
     assert (frame_numbers(first[0]) != frame_numbers(other[0])).any()
 
 
+@pytest.mark.slow(kept="the hash of a set that is checked")
 def test_data_hash_names_the_pixels_and_the_settings(directory, tmp_path):
     assert len(data_hash(directory)) == 64
     inputs = directory.parent / "in"

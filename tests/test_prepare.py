@@ -332,6 +332,7 @@ def uninterrupted(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow(kept="the same bytes for another number of workers")
 @pytest.mark.parametrize("kill_signal", [signal.SIGINT, *slow(signal.SIGKILL, kept="SIGINT")])
 def test_interrupted_run_resumes_to_the_same_bytes(uninterrupted, tmp_path, kill_signal, capsys):
     inputs, out = uninterrupted / "in", tmp_path / "out"

@@ -74,6 +74,7 @@ def test_map_is_that_of_one_region(monkeypatch):
     np.testing.assert_allclose(found, pim.distance_map(x, y), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow(kept="distances and maps of whole images")
 def test_gradients_are_those_of_whole_images(monkeypatch):
     pim, (x, y) = random_metric(STEERABLE), images((103, 129))
 
@@ -93,6 +94,7 @@ def test_equal_images_are_at_zero_and_the_order_does_not_matter():
     assert float(pim.distance(x, y)[0]) == float(pim.distance(y, x)[0])
 
 
+@pytest.mark.slow(kept="the same of one region, in test_metric.py")
 def test_one_reference_serves_a_batch():
     pim, (x, y) = random_metric(STEERABLE), images((103, 129), n=2)
     wanted = [float(pim.distance(x[:1], y[i : i + 1])[0]) for i in range(2)]
@@ -109,6 +111,7 @@ def test_regions_cover_every_band(name):
                 assert span.kept <= span.context <= span.region <= span.length <= count * span.kept
 
 
+@pytest.mark.slow(kept="networks that are cut")
 def test_images_of_a_classifier_are_not_cut():
     config = ModelConfig(pyramid="none", network="alexnet", hidden=True)
     pim, (x, y) = metric.from_params(config, networks.init(config, jax.random.key(0))), images((75, 98))

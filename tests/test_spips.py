@@ -38,7 +38,7 @@ def random_params(model):
     return {"extractor": extractor, "members": jax.tree.map(lambda *leaves: np.stack(leaves), *members)}
 
 
-@pytest.fixture(scope="module", params=["conventional", "alex", *slow("pim", kept="the same without PIM")])
+@pytest.fixture(scope="module", params=["conventional", *slow("alex", "pim", kept="the conventional part")])
 def spips(request):
     model = MODELS[request.param]
     return metric.from_params(model, random_params(model), name=request.param)

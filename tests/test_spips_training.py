@@ -159,6 +159,7 @@ def test_the_command_trains_once_and_its_weights_score_images(rated, tmp_path):
     assert values.mean() == pytest.approx(float(scored.stdout.split()[-1]), rel=1e-4)
 
 
+@pytest.mark.slow(kept="errors of the parts, in test_spips.py")
 def test_what_is_missing_is_a_line_that_says_so(tmp_path):
     for data, message in ((None, "give their folder, --data"), (tmp_path / "none", "does not exist")):
         done = train(tmp_path / "w", data)

@@ -50,6 +50,7 @@ def test_eight_devices_compute_what_one_does(contrast):
     assert_gradients_close(eight[1], one[1])
 
 
+@pytest.mark.slow(kept="windows cut out of whole bands, in test_pim.py")
 @pytest.mark.parametrize("pyramid", ["laplacian", *slow("steerable", kept="the Laplacian pyramid"), *nightly("none")])
 def test_cropped_frontend_gives_the_loss_and_gradients_of_whole_bands(pyramid):
     config = dataclasses.replace(SMALL, model=dataclasses.replace(MODEL, pyramid=pyramid, orientations=1))
@@ -65,6 +66,7 @@ def test_cropping_changes_nothing_where_the_loss_sees_z_normalised(objective, me
     assert_cropping_changes_nothing(config)
 
 
+@pytest.mark.slow(kept="normalisation, in test_normalisation.py")
 def test_the_loss_sees_z_normalised_only_if_told_so():
     model = dataclasses.replace(MODEL, mixtures=1, normalisation=0.3)
     config = dataclasses.replace(SMALL, model=model)
@@ -90,6 +92,7 @@ def assert_cropping_changes_nothing(config):
     assert_gradients_close(cropped[1], whole[1])
 
 
+@pytest.mark.slow(kept="gradients of every objective, in test_objectives.py")
 @pytest.mark.parametrize("objective", ["ixyz", "infonce", "single-infonce"])
 def test_training_on_one_batch_raises_the_objective(objective, promoting):
     model = dataclasses.replace(MODEL, mixtures=1)
@@ -106,6 +109,7 @@ def test_training_on_one_batch_raises_the_objective(objective, promoting):
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.params))
 
 
+@pytest.mark.slow(kept="a run that continues to the same numbers, in test_train.py")
 def test_same_seed_same_state_and_noise_follows_the_step(promoting):
     mesh, batch = mesh_of(1), pairs()
     train_step = step.make(SMALL, mesh)

@@ -196,6 +196,7 @@ def assert_ends(workdir, data, *overrides, status=0, settings=WITHOUT_PYRAMID):
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow(kept="a run that continues")
 def test_without_overrides_a_run_continues_with_its_own(clip_pairs, tmp_path):
     assert_ends(tmp_path, clip_pairs, "steps=2", "save_every=2")
     said = assert_ends(tmp_path, clip_pairs, "steps=4", settings=[])
@@ -239,6 +240,7 @@ def test_a_batch_of_more_pairs_than_there_are_is_said_before_the_first_step(clip
     assert "is more than" not in assert_ends(tmp_path / "as-many", clip_pairs, f"batch={count}", "steps=1")
 
 
+@pytest.mark.slow(kept="the remark, in test_collapse.py")
 def test_a_run_that_learned_nothing_says_that_it_collapsed(clip_pairs, tmp_path):
     said = assert_ends(tmp_path, clip_pairs, "steps=2", "learning_rate=1e-9")
     assert "finished at step 2" in said and "it collapsed: I ends at " in said and "beta_steps" in said
