@@ -127,6 +127,7 @@ def test_pim_is_the_weights_of_ckpt_and_the_default(capsys, rated, monkeypatch):
         assert loaded.pop() == wanted
 
 
+@pytest.mark.slow(kept="the same of measure, in test_measure.py")
 def test_a_second_run_only_reads_what_was_kept(capsys, rated, monkeypatch):
     arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr")
     first = run(capsys, *arguments)

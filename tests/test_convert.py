@@ -390,6 +390,7 @@ def test_a_missing_source_is_a_bad_argument(tmp_path, capsys):
     assert exit.value.code == 2 and "none.zip is not a file or a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow(kept="the command, called in this process")
 def test_the_command_runs_as_a_module(folder, tmp_path):
     command = [sys.executable, "-m", "pim_jax.convert", folder, tmp_path / "out"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

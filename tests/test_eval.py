@@ -115,6 +115,7 @@ def test_standard_streams_that_cannot_be_written_cost_only_themselves(folders, s
     assert len(rows(tmp_path / "o.csv")) == 20
 
 
+@pytest.mark.slow(kept="the same of writing.replacing, in test_writing.py")
 def test_what_is_no_regular_file_is_written_to(folders, shell, tmp_path):
     """A FIFO and bash's >(program), whose readers end when they have all."""
     os.mkfifo(tmp_path / "fifo")

@@ -156,6 +156,7 @@ def test_a_run_before_its_first_checkpoint_is_running(tmp_path, capsys):
     assert "checkpoints: none" in out and "verdict: running: at step 1" in out
 
 
+@pytest.mark.slow(kept="the remark, in test_collapse.py")
 @pytest.mark.parametrize(
     ("terms", "wanted"),
     [

@@ -15,6 +15,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
+@pytest.mark.slow(kept="each of its calls, in test_metric.py")
 def test_the_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for source, name in (("reference/parrots.png", "reference.png"), ("distorted/parrots.jpg", "distorted.jpg")):

@@ -132,6 +132,7 @@ def test_other_settings_are_refused_in_a_used_directory(finished, clip_pairs):
     assert "holds a run with batch=8. Choose another --workdir, or continue that run: python train.py" in done.stderr
 
 
+@pytest.mark.slow(kept="damaged weights, in test_checkpoint.py")
 @pytest.mark.parametrize("file", ["params/manifest.ocdbt", *nightly("optimizer/_METADATA", "about/metadata")])
 def test_a_damaged_checkpoint_is_named_with_the_one_before(finished, clip_pairs, tmp_path, file):
     workdir = shutil.copytree(finished, tmp_path / "w")

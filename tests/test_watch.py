@@ -17,6 +17,7 @@ def test_a_stall_prints_where_it_is(capfd):
     assert "Timeout" in errors and Path(__file__).name in errors
 
 
+@pytest.mark.slow(kept="a stall that is told")
 def test_the_first_step_may_take_three_times_as_long(capfd):
     with watch.stalls(1 / 60):
         time.sleep(1.5)
@@ -25,6 +26,7 @@ def test_the_first_step_may_take_three_times_as_long(capfd):
     assert early == "" and "Timeout" in capfd.readouterr().err
 
 
+@pytest.mark.slow(kept="a stall that is told")
 def test_steps_put_the_stall_off_and_the_end_calls_it_off(capfd):
     with watch.stalls(0.05) as alive:
         for _ in range(40):
