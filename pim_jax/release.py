@@ -1,26 +1,31 @@
-"""Turns a training run into weights to be given away, such as those in `pim_jax/weights`.
+"""Turns training runs into weights to be given away, such as those in `pim_jax/weights`.
 
-    python -m pim_jax.release RUN pim_jax/weights/NAME [--whiten DATA]
+    python -m pim_jax.release RUN [RUN …] pim_jax/weights/NAME [--whiten DATA]
 
-RUN is the working directory of a run, whose newest checkpoint is taken, or a checkpoint. The result is a folder called
-NAME. It holds the parameters, what they were trained with, and their digest in `SHA256`. For weights in the package
-`metric.load` checks the digest. You write a model card beside them.
+RUN is the working directory of a run, whose newest checkpoint is taken, or a checkpoint. Several runs of one model, such
+as those of several seeds, become the members of one metric, and their distances are averaged. The result is a folder
+called NAME. It holds the parameters, what they were trained with, and their digest in `SHA256`. For weights in the
+package `metric.load` checks the digest. You write a model card beside them.
 
-With `--whiten`, 1 becomes the distance of an average pair of consecutive frames with noise. `pim_jax.training.whiten`
-tells how.
+With `--whiten`, z is divided by what it differs by between consecutive frames with noise. Without normalisation of z, 1
+becomes the distance of an average pair of them. `pim_jax.training.whiten` tells how.
 """
 
 import argparse
+import dataclasses
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pim_jax import console, extras
 
 with extras.command("train"):
     from pim_jax import metrics, provenance, stored
     from pim_jax.data import pairs
+    from pim_jax.model import pim as networks
     from pim_jax.model.pim import ModelConfig
     from pim_jax.training import whiten
 
@@ -36,10 +41,14 @@ def main(argv: list[str] | None = None) -> int:
     """
     out, errors = console.printers()
     parser = argparse.ArgumentParser(
-        prog=console.command(), description="Turns a training run into weights to be given away."
+        prog=console.command(), description="Turns training runs into weights to be given away."
     )
     parser.add_argument(
-        "run", metavar="RUN", type=Path, help="the working directory of train.py, or a checkpoint in it"
+        "runs",
+        metavar="RUN",
+        type=Path,
+        nargs="+",
+        help="the working directory of train.py, or a checkpoint in it; several become the members of one metric",
     )
     parser.add_argument(
         "out", metavar="OUT", type=Path, help="the folder to write; its name becomes that of the weights"
@@ -48,12 +57,12 @@ def main(argv: list[str] | None = None) -> int:
         "--whiten",
         metavar="DATA",
         type=Path,
-        help="a training set: scale the weights so that 1 is the distance of an average pair of its consecutive "
-        "frames, to which noise is added",
+        help="a training set: scale z by what it differs by between its consecutive frames, to which noise is added. "
+        "1 is then the distance of an average pair of them, unless the model normalises z",
     )
     args = parser.parse_args(argv)
     try:
-        digest = release(args.run, args.out, whitened_by=args.whiten)
+        digest = release(args.runs, args.out, whitened_by=args.whiten)
     except (OSError, ValueError) as error:
         errors(console.one_line(f"{parser.prog}: {error}"))
         return 2 if isinstance(error, ValueError | FileExistsError | FileNotFoundError) else 1
@@ -61,11 +70,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def release(run: Path, out: Path, *, whitened_by: Path | None = None) -> str:
-    """Writes the weights of a run to a folder, whole or not at all.
+def release(runs: Sequence[Path], out: Path, *, whitened_by: Path | None = None) -> str:
+    """Writes the weights of a run, or of several side by side, to a folder, whole or not at all.
 
     Args:
-      run: the working directory of `train.py`, or one of its checkpoints.
+      runs: working directories of `train.py`, or checkpoints in them. Several are of one model of PIM.
       out: the folder, which must not exist; its name becomes that of the weights.
       whitened_by: a training set, for `pim_jax.training.whiten`. None leaves the weights as they were trained.
 
@@ -73,33 +82,50 @@ def release(run: Path, out: Path, *, whitened_by: Path | None = None) -> str:
       the SHA-256 of the parameters, in hexadecimal.
 
     Raises:
-      FileNotFoundError, ValueError: there are no weights in `run`, or they are damaged; or they cannot be whitened.
+      FileNotFoundError, ValueError: there are no weights in a run, or they are damaged; they are of several models; or
+        they cannot be whitened.
       FileExistsError: `out` exists.
       OSError: `out` cannot be written.
     """
     stored.check_name(out)
     if out.exists():
         raise FileExistsError(f"{out} exists; remove it, or name another folder")
-    weights = stored.read(run, metrics.FORMATS)
-    params = weights.params
-    about = {key: value for key, value in weights.about.items() if key not in ("name", "model")}
+    model, params, about = _side_by_side(runs)
     if whitened_by:
-        if not isinstance(weights.model, ModelConfig):
+        if not isinstance(model, ModelConfig):
             raise ValueError("only weights of PIM are whitened")
-        whiten.check_model(weights.model)
-        params = whiten.whiten(params, whiten.covariances(weights.model, params, whitened_by))
+        whiten.check_model(model)
+        params = whiten.whiten(params, whiten.covariances(model, params, whitened_by))
         about["whitened_by"] = pairs.data_hash(whitened_by)
         about["whitening"] = {"noise": whiten.NOISE, "regularisation": whiten.REGULARISATION}
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         made = Path(temporary) / out.name
-        stored.write(made, weights.model, params, name=out.name, **about)
+        stored.write(made, model, params, name=out.name, **about)
         for marker in made.rglob("commit_success.txt"):  # holds paths of this machine, and is of no use
             marker.unlink()
         digest = provenance.digest(params)
         (made / "SHA256").write_text(f"{digest}\n")
         os.replace(made, out)
     return digest
+
+
+def _side_by_side(runs: Sequence[Path]) -> tuple[Any, dict, dict]:
+    """The model, the parameters and what is known of the weights of all runs together."""
+    weights = [stored.read(run, metrics.FORMATS) for run in runs]
+    model = weights[0].model
+    for run, other in zip(runs, weights, strict=True):
+        if other.model != model:
+            raise ValueError(f"{run} is of another model than {runs[0]}: the members of a metric are of one model")
+    abouts = [{key: w.about[key] for key in w.about if key not in ("name", "model")} for w in weights]
+    if len(weights) == 1:
+        return model, weights[0].params, abouts[0]
+    if not isinstance(model, ModelConfig):
+        raise ValueError("only weights of PIM are put side by side")
+    shared = {key: abouts[0][key] for key in abouts[0] if all(about.get(key) == abouts[0][key] for about in abouts)}
+    members = [{key: about[key] for key in about if key not in shared} for about in abouts]
+    params = networks.side_by_side(model, [w.params for w in weights])
+    return dataclasses.replace(model, members=model.members * len(weights)), params, {**shared, "members": members}
 
 
 if __name__ == "__main__":

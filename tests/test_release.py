@@ -37,6 +37,30 @@ def test_the_weights_of_a_run_load_under_their_new_name(run, tmp_path, capsys):
     assert [path.name for path in (tmp_path / "weights").iterdir()] == ["pim-x"]
 
 
+def test_runs_side_by_side_average_their_distances(tmp_path, capsys):
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for seed, run in enumerate(runs):
+        params = pim.init(MODEL, jax.random.key(seed))
+        stored.write(run, MODEL, params, name="one", training={"seed": seed}, commit="abc")
+    assert release.main([*map(str, runs), str(tmp_path / "both")]) == 0
+    x, y = jax.random.uniform(jax.random.key(2), (2, 1, 16, 16, 3))
+    alone = [metric.load(run).distance(x, y) for run in runs]
+    np.testing.assert_allclose(metric.load(tmp_path / "both").distance(x, y), np.mean(alone, 0), rtol=1e-6)
+    about = stored.read(tmp_path / "both", metric.FORMAT).about
+    assert about["commit"] == "abc" and about["members"] == [{"training": {"seed": 0}}, {"training": {"seed": 1}}]
+    capsys.readouterr()
+    assert inspect.main([str(tmp_path / "both")]) == 0
+    assert "model.members=2" in capsys.readouterr().out
+
+
+def test_runs_of_two_models_are_not_put_side_by_side(run, tmp_path, capsys):
+    other = ModelConfig(pyramid="none", widths=(5, 3))
+    stored.write(tmp_path / "other", other, pim.init(other, jax.random.key(0)), name="other")
+    assert release.main([str(run), str(tmp_path / "other"), str(tmp_path / "both")]) == 2
+    assert f"{tmp_path / 'other'} is of another model than {run}" in capsys.readouterr().err
+    assert not (tmp_path / "both").exists()
+
+
 @pytest.mark.parametrize("mixtures", [1, 2])
 def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, clip_pairs, mixtures, monkeypatch, capsys):
     monkeypatch.setattr(whiten, "_BATCHES", 2)
@@ -66,7 +90,7 @@ def test_weights_without_a_last_linear_layer_are_not_whitened(tmp_path, clip_pai
 
 
 def test_no_file_holds_a_path_of_the_machine(run, tmp_path):
-    release.release(run, tmp_path / "out")
+    release.release([run], tmp_path / "out")
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(files) > 3
     assert not [path for path in files if str(tmp_path).encode() in path.read_bytes()]

@@ -66,6 +66,28 @@ def init(config: ModelConfig, key: jax.Array) -> Params:
     )
 
 
+def side_by_side(config: ModelConfig, networks: list[Params]) -> Params:
+    """Makes members of separate networks, and leaves their parameters as they are.
+
+    Args:
+      config: what each of them looks like, with the network "cnn".
+      networks: the parameters of each.
+
+    Returns:
+      parameters for `config` with `members` times as many members as there are networks.
+
+    Example:
+      >>> two = [init(ModelConfig(), jax.random.key(seed)) for seed in (0, 1)]
+      >>> len(side_by_side(ModelConfig(), two)["marginal"])
+      16
+    """
+    count = len(config.channels)
+    return {
+        part: {f"band{i + count * m}": one[part][f"band{i}"] for m, one in enumerate(networks) for i in range(count)}
+        for part in networks[0]
+    }
+
+
 def shapes(config: ModelConfig) -> Params:
     """Returns the tree of parameters with a `jax.ShapeDtypeStruct` at each leaf."""
     return nnx.to_pure_dict(_split(config)[1])
