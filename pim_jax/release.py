@@ -2,10 +2,10 @@
 
     python -m pim_jax.release RUN [RUN …] pim_jax/weights/NAME [--whiten DATA]
 
-RUN is the working directory of a run, whose newest checkpoint is taken, or a checkpoint. Several runs of one model, such
-as those of several seeds, become the members of one metric, and their distances are averaged. The result is a folder
-called NAME. It holds the parameters, what they were trained with, and their digest in `SHA256`. For weights in the
-package `metric.load` checks the digest. You write a model card beside them.
+RUN is the working directory of a run, whose newest checkpoint is taken, or a checkpoint. Several runs of one model,
+such as those of several seeds, become the members of one metric, and their distances are averaged. The result is a
+folder called NAME. It holds the parameters, what they were trained with, and their digest in `SHA256`. For weights in
+the package `metric.load` checks the digest. You write a model card beside them.
 
 With `--whiten`, z is divided by what it differs by between consecutive frames with noise. Without normalisation of z, 1
 becomes the distance of an average pair of them. `pim_jax.training.whiten` tells how.

@@ -4,8 +4,8 @@ Two consecutive frames look alike, though the camera, its noise and whatever mov
 was compressed and scaled down holds hardly any noise, so it is added, to each frame its own and of its own strength.
 The average difference of the embeddings says how far each direction of z varies for reasons that do not matter.
 Dividing by it (within-class covariance normalisation, with a pair of frames for a class) puts bands and dimensions on
-one scale, and makes 1 the distance of an average pair. It is linear, so it goes into the last layer of the encoders. It
-uses no ratings.
+one scale. It makes 1 the distance of an average pair, unless z is normalised after it. It is linear, so it goes into
+the last layer of the encoders. It uses no ratings.
 
 The components of a mixture share one such map. A divergence of mixtures is no squared distance, but it is one of their
 means in units of z's noise, and those units become the same for all bands and directions.
@@ -25,7 +25,7 @@ from pim_jax.model.pim import ModelConfig, Params
 from pim_jax.training.step import sensor_noise
 
 NOISE = 0.025  # largest standard deviation of a frame's noise, for images in [0, 1]
-REGULARISATION = 0.001  # of the mean variance, so that directions which hardly ever vary do not decide
+REGULARISATION = 0.01  # of the mean variance, so that directions which hardly ever vary do not decide
 _BATCH, _BATCHES, _CROP = 8, 32, 128
 
 
