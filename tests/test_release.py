@@ -78,13 +78,15 @@ def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, clip_pairs, mi
     assert told in capsys.readouterr().out
     (before,), (after,) = (whiten.covariances(model, p, clip_pairs) for p in (params, weights.params))
     values = np.linalg.eigvalsh(before)
-    np.testing.assert_allclose(np.linalg.eigvalsh(after), values / (values + whiten.REGULARISATION * values.mean()), rtol=1e-3)
+    want = values / (values + whiten.REGULARISATION * values.mean())
+    np.testing.assert_allclose(np.linalg.eigvalsh(after), want, rtol=1e-3)
 
 
 @pytest.mark.slow(kept="whitened weights of one network, and members without whitening, are in the default run")
 def test_folded_networks_and_members_are_whitened_band_by_band(tmp_path, clip_pairs, monkeypatch):
     monkeypatch.setattr(whiten, "_BATCHES", 2)
-    model = ModelConfig(scales=1, orientations=1, folding=(1, 2), widths=(4, 3), support=3, members=2, normalisation=1.0)
+    networks = dict(folding=(1, 2), widths=(4, 3), support=3, members=2)
+    model = ModelConfig(scales=1, orientations=1, normalisation=1.0, **networks)
     params = pim.init(model, jax.random.key(0))
     stored.write(tmp_path / "run", model, params, name="of a run", training={})
     release.release([tmp_path / "run"], tmp_path / "white", whitened_by=clip_pairs)
