@@ -78,7 +78,7 @@ class Peer:
         Raises:
           FailedError: the metric cannot be loaded.
         """
-        self._errors = tempfile.TemporaryFile("w+", errors="replace")
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 `end` closes it
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -188,7 +188,8 @@ def begin(started: list[Peer], record: dict) -> list[Peer]:
         shown = about.pop("name")
         taken = (shown, peer.framework) in {(other.metric, other.framework) for other in chosen}
         peer.metric = peer.metric if taken else shown
-        record["metrics"].append({"metric": peer.metric, "framework": peer.framework, **about})
+        own = {"metric": peer.metric, "framework": peer.framework, "is_weights": peer.is_weights}
+        record["metrics"].append({**own, **about})
         chosen.append(peer)
     return chosen
 
@@ -311,7 +312,7 @@ def rendered(table: list[list[str]]) -> list[str]:
 
 
 def shown(size: Size) -> str:
-    return f"{size[0]} × {size[1]}"
+    return f"{size[0]} x {size[1]}"
 
 
 def machine() -> dict:
