@@ -28,6 +28,7 @@ DOCS = Path(__file__).parent
 TIMES = DOCS / "times.json"
 AGREEMENTS = (DOCS / "agreement-tid2013.md", DOCS / "agreement-raid.md")
 OWN, OTHERS = "tab:red", "0.35"
+SIZE = [512, 768]  # of the pair that is timed
 INCHES = 3.9, 6.6  # so that it is read at 390 pixels, the width of a telephone
 # Where a label may be, as (right, up) in points and the side of it that is there. The first that is free is taken.
 _HORIZONTAL = {1: "left", 0: "center", -1: "right"}
@@ -62,7 +63,7 @@ def draw(times: dict, agreements: dict[str, dict[str, float]]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8, which="both")
         axes.set_title(f"{data}: agreement with people (SROCC)", loc="left", fontsize=9)
-    machine, ((height, width),) = times["machine"], {tuple(row["size"]) for row in times["measurements"]}
+    machine, (height, width) = times["machine"], SIZE
     panels[-1].set_xlabel(
         f"seconds for a pair of {height} x {width}\n({machine['processor']}, {machine['cores']} cores)", fontsize=8
     )
@@ -121,7 +122,7 @@ def medians(times: dict) -> dict[str, float]:
     """The seconds of a distance by metric, of the faster framework. Turn 0 compiles, and does not count."""
     found = {}
     for row in times["measurements"]:
-        if row["figure"] == "forward" and row["turn"] > 0:
+        if row["figure"] == "forward" and row["size"] == SIZE and row["turn"] > 0:
             found.setdefault((row["metric"], row["framework"]), []).append(row["value"])
     fastest = {}
     for (metric, _), values in found.items():

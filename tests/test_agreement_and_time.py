@@ -39,11 +39,12 @@ def times(seconds):
 
 def test_a_time_is_the_median_of_the_faster_framework(script):
     rows = [
-        {"metric": "a", "framework": framework, "figure": figure, "turn": turn, "value": value}
-        for framework, figure, values in (
-            ("JAX", "forward", [90, 3, 4, 8]),
-            ("PyTorch", "forward", [1, 7, 2, 3]),
-            ("JAX", "gradient", [1, 1, 1, 1]),
+        {"metric": "a", "framework": framework, "figure": figure, "size": size, "turn": turn, "value": value}
+        for framework, figure, size, values in (
+            ("JAX", "forward", [512, 768], [90, 3, 4, 8]),
+            ("PyTorch", "forward", [512, 768], [1, 7, 2, 3]),
+            ("PyTorch", "forward", [256, 256], [1, 1, 1, 1]),
+            ("JAX", "gradient", [512, 768], [1, 1, 1, 1]),
         )
         for turn, value in enumerate(values)
     ]
