@@ -35,7 +35,7 @@ _HORIZONTAL = {1: "left", 0: "center", -1: "right"}
 _VERTICAL = {1: "bottom", 0: "center", -1: "top"}
 PLACES = [
     (distance * right, distance * up, _HORIZONTAL[right], _VERTICAL[up])
-    for distance in (5, 9, 14, 20, 28, 38)
+    for distance in (5, 9, 14, 20, 28, 38, 50, 64)
     for right, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 ]
 WITH_LINE = 9  # points from its dot to a label that needs a line to it
