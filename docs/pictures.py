@@ -54,7 +54,7 @@ def equivalent_noise(pim: metric.Pim) -> Figure:
 def save(figure: Figure, name: str) -> None:
     """Writes a PNG of 256 colours. It is a third as large as one with all colours."""
     drawn = BytesIO()
-    figure.savefig(drawn, format="png", dpi=100)
+    figure.savefig(drawn, format="png", dpi="figure")
     with replacing(DOCS / name) as temporary:
         Image.open(drawn).convert("RGB").quantize(256).save(temporary, format="png", optimize=True)
 
