@@ -35,29 +35,31 @@ def correlate(image: jax.Array, taps: np.ndarray, *, stride: int = 1, padding: i
     """
     n, *lengths, channels = image.shape
     padding = len(taps) // 2 if padding is None else padding
-    sizes = [(length + 2 * padding - len(taps)) // stride + 1 for length in lengths]
-    kernel = _kernel(taps.reshape(*taps.shape[:2], -1), stride)
-    wanted = [_SIDE * stride * (-(-size // _SIDE) + len(kernel) - 1) for size in sizes]
-    ends = [(padding, whole - length - padding, 0) for whole, length in zip(wanted, lengths, strict=True)]
+    step = _SIDE * stride
+    # Whole blocks of padding, which the convolution adds: XLA's is several times slower on CPU where it adds none.
+    before = max(1, -(-padding // step))
+    kernel = _kernel(taps.reshape(*taps.shape[:2], -1), stride, before * step - padding)
     # Colours join the batch, because grouped convolutions and their gradients are far slower.
-    planes = image.transpose(0, 3, 1, 2).reshape(n * channels, *lengths, 1)
-    planes = jax.lax.pad(planes, jnp.zeros((), image.dtype), ((0, 0, 0), *ends, (0, 0, 0)))  # may also cut
-    blocks = fold(planes, _SIDE * stride)
-    blocks = convolve_directly(blocks, jnp.asarray(kernel, image.dtype), ((0, 0), (0, 0)), precision="highest")
+    blocks = fold(image.transpose(0, 3, 1, 2).reshape(n * channels, *lengths, 1), step)
+    sizes = [(length + 2 * padding - len(taps)) // stride + 1 for length in lengths]
+    wanted = [-(-size // _SIDE) + len(kernel) - 1 - before for size in sizes]
+    ends = tuple((before, max(1, want - have)) for want, have in zip(wanted, blocks.shape[1:3], strict=True))
+    blocks = convolve_directly(blocks, jnp.asarray(kernel, image.dtype), ends, precision="highest")
     bands = unfold(blocks, _SIDE)[:, : sizes[0], : sizes[1]]
     return list(bands.reshape(n, channels, *sizes, -1).transpose(4, 0, 2, 3, 1))
 
 
-def _kernel(taps: np.ndarray, stride: int) -> np.ndarray:
+def _kernel(taps: np.ndarray, stride: int, offset: int) -> np.ndarray:
     """The filters [n, n, filters] as a kernel from blocks of the image to blocks of the output, [r, r, before, after].
 
-    Blocks of the image have `_SIDE * stride` samples a side. The kernel sees r x r of them.
+    Blocks of the image have `_SIDE * stride` samples a side. The kernel sees r x r of them, and the filters begin
+    `offset` samples further on.
     """
     size, step = len(taps), _SIDE * stride
-    reach = -(-((_SIDE - 1) * stride + size) // step)
+    reach = -(-(offset + (_SIDE - 1) * stride + size) // step)
     kernel = np.zeros((reach * step, reach * step, _SIDE, _SIDE, taps.shape[-1]), taps.dtype)
     for row, column in np.ndindex(_SIDE, _SIDE):
-        rows, columns = (slice(stride * place, stride * place + size) for place in (row, column))
+        rows, columns = (slice(offset + stride * place, offset + stride * place + size) for place in (row, column))
         kernel[rows, columns, row, column] = taps
     return kernel.reshape(reach, step, reach, step, -1).swapaxes(1, 2).reshape(reach, reach, step**2, -1)
 
