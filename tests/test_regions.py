@@ -29,7 +29,7 @@ CONFIGS = {
 
 @pytest.fixture(autouse=True)
 def small_regions(monkeypatch):
-    monkeypatch.setattr(regions, "KEPT", 32)
+    monkeypatch.setattr(regions, "KEPT", 1)
     monkeypatch.setattr(regions, "_LEAST", 32)
     jax.clear_caches()  # the compiled metric knows the old sizes
     yield
@@ -128,3 +128,12 @@ def test_more_images_make_smaller_regions(monkeypatch):
     monkeypatch.setattr(regions, "KEPT", 256)
     one, four = (regions.plan(STEERABLE, (2160, 3840), batch) for batch in (1, 4))
     assert one.image[0].kept >= 1.5 * four.image[0].kept
+
+
+def test_fewer_values_a_pixel_make_larger_regions(monkeypatch):
+    monkeypatch.setattr(regions, "KEPT", 256)
+    narrow = dataclasses.replace(ModelConfig(), widths=(32, 32, 32, 3))
+    folded = dataclasses.replace(narrow, support=3, folding=(1, 2, 2, 2, 2, 4))
+    members = dataclasses.replace(folded, members=2)
+    kept = [regions.plan(c, (4320, 7680), 1).image[0].kept for c in (ModelConfig(), narrow, folded, members)]
+    assert kept[0] <= 256 < kept[1] < 720 < kept[2] == kept[3]

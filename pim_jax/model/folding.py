@@ -1,11 +1,11 @@
-"""Folding, or space to depth: a block of samples becomes the channels of one. So networks run at a lower rate."""
+"""Pyramids whose bands are folded: blocks of samples become channels. So networks run at a lower rate."""
 
 import dataclasses
 import math
 
 import jax
-import jax.numpy as jnp
 
+from pim_jax.model.blocks import fold
 from pim_jax.model.pyramid import Pyramid
 from pim_jax.model.receptive_field import ReceptiveField
 
@@ -59,25 +59,3 @@ class Folded:
 
     def bands(self, image: jax.Array) -> list[jax.Array]:
         return [fold(band, side) for band, side in zip(self.pyramid.bands(image), self.sides, strict=True)]
-
-
-def fold(band: jax.Array, side: int) -> jax.Array:
-    """Makes one sample of every block of `side` x `side` samples. Zeros fill the last blocks.
-
-    Args:
-      band: [N, h, w, C].
-      side: of the blocks.
-
-    Returns:
-      [N, ceil(h / side), ceil(w / side), side * side * C]. The first row of a block comes first.
-
-    Example:
-      >>> fold(jnp.arange(1.0, 7.0).reshape(1, 2, 3, 1), 2).tolist()
-      [[[[1.0, 2.0, 4.0, 5.0], [3.0, 0.0, 6.0, 0.0]]]]
-    """
-    if side == 1:
-        return band
-    n, height, width, channels = band.shape
-    band = jnp.pad(band, ((0, 0), (0, -height % side), (0, -width % side), (0, 0)))
-    blocks = band.reshape(n, -(-height // side), side, -(-width // side), side * channels)
-    return blocks.swapaxes(2, 3).reshape(n, blocks.shape[1], blocks.shape[3], -1)

@@ -52,25 +52,25 @@ def local_variance(z: jax.Array) -> jax.Array:
       >>> local_variance(jnp.array([0.0, 2.0]).reshape(1, 1, 2, 1)).tolist()
       [[[1.0, 1.0]]]
     """
-    mean, variance = z, jnp.zeros_like(z[..., 0])
-    for axis in (1, 2):
-        mean, variance = _pool(mean, variance, axis)
-    return variance
+    n, height, width, dimensions = z.shape
+    # Columns and dimensions share an axis: long inner loops.
+    mean = z.reshape(n, height, width * dimensions)
+    mean, variance = _pool(mean, jnp.zeros_like(mean), 1, 1)
+    _, variance = _pool(mean, variance, 2, dimensions)
+    return variance.reshape(z.shape).mean(-1)
 
 
-def _pool(mean: jax.Array, variance: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
-    """Means [N, h, w, D] and variances [N, h, w] of boxes that are `SUPPORT` times as long along an axis.
+def _pool(mean: jax.Array, variance: jax.Array, axis: int, step: int) -> tuple[jax.Array, jax.Array]:
+    """Means and variances, [N, h, w * D] each, of boxes that are `SUPPORT` times as long along an axis.
 
-    Variances are computed from differences to the mean, and not as a difference of squares. Squares cancel where z is
-    long and hardly varies.
+    Neighbours lie `step` values apart. Variances are computed from differences to the mean, and not as a difference of
+    squares. Squares cancel where z is long and hardly varies.
     """
-    length = mean.shape[axis]
-    means, variances = ([_shift(x, by, axis) for by in range(SUPPORT)] for x in (mean, variance))
-    weights = [_along(weight, axis) for weight in _weights(length)]
-    pooled = sum(w[..., None] * m for w, m in zip(weights, means, strict=True))
-    return pooled, sum(
-        w * (v + jnp.square(m - pooled).mean(-1)) for w, m, v in zip(weights, means, variances, strict=True)
-    )
+    weights = [_along(weight, axis) for weight in np.repeat(_weights(mean.shape[axis] // step), step, 1)]
+    means, variances = ([_shift(x, by, axis, step) for by in range(SUPPORT)] for x in (mean, variance))
+    pooled = sum(w * m for w, m in zip(weights, means, strict=True))
+    spread = sum(w * (v + jnp.square(m - pooled)) for w, m, v in zip(weights, means, variances, strict=True))
+    return jax.lax.optimization_barrier((pooled, spread))  # or XLA computes them again for every neighbour
 
 
 def _weights(length: int) -> np.ndarray:
@@ -85,7 +85,7 @@ def _along(weight: np.ndarray, axis: int) -> np.ndarray:
     return weight.reshape([-1 if i == axis else 1 for i in range(3)])
 
 
-def _shift(x: jax.Array, by: int, axis: int) -> jax.Array:
-    """The samples `by - RADIUS` further on, with zeros beyond the ends."""
-    padding = [(RADIUS, RADIUS) if i == axis else (0, 0) for i in range(x.ndim)]
-    return jax.lax.slice_in_dim(jnp.pad(x, padding), by, by + x.shape[axis], axis=axis)
+def _shift(x: jax.Array, by: int, axis: int, step: int) -> jax.Array:
+    """The samples `by - RADIUS` further on, with zeros beyond the ends. Neighbours lie `step` values apart."""
+    padding = [(RADIUS * step, RADIUS * step) if i == axis else (0, 0) for i in range(x.ndim)]
+    return jax.lax.slice_in_dim(jnp.pad(x, padding), by * step, by * step + x.shape[axis], axis=axis)

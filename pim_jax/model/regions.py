@@ -21,7 +21,7 @@ from pim_jax.model.config import ModelConfig
 from pim_jax.model.mixture import Mixture
 from pim_jax.model.pim import Params
 
-KEPT = 256  # pixels a side of the kept part of a region, at most, for one image
+KEPT = 256  # pixels a side of the kept part of a region, at most, for one image and the paper's networks
 _LEAST = 128
 
 
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
 def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
     """Returns how images of `size` (height, width) are cut. A side that fits into a region is not cut.
 
-    With AlexNet and VGG16 no side is cut.
+    The fewer values networks have a pixel, the larger are their regions. With AlexNet and VGG16 no side is cut.
 
     Args:
       config: the networks.
@@ -57,6 +57,8 @@ def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
     Example:
       >>> plan(ModelConfig(), (512, 768), 1).counts, plan(ModelConfig(), (1080, 1920), 1).counts
       ((1, 3), (5, 8))
+      >>> plan(ModelConfig(folding=(1, 2, 2, 2, 2, 4), widths=(32, 32, 3), support=3), (1080, 1920), 1).counts
+      (1, 2)
     """
     strides = tuple(field.stride for field in config.receptive_fields)
     if config.network != "cnn":
@@ -67,7 +69,7 @@ def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
     seen = 2 * config.radius + 1
     reach = max(math.ceil(field.through(seen).farthest()) for field in config.receptive_fields)
     step = config.multiscale.period
-    most = max(_LEAST, int(KEPT / batch**0.5))
+    most = max(_LEAST, int(KEPT / (batch * _values(config) / _values(ModelConfig())) ** 0.5))
     axes = [_cut(length, most, -(-reach // step) * step, step) for length in size]
     counts, image, halos = zip(*axes, strict=True)
     whole, part = (
@@ -145,6 +147,12 @@ def indices(plan: Plan) -> tuple[jax.Array, jax.Array]:
     """The rows and the columns of all regions."""
     rows, columns = jnp.meshgrid(*(jnp.arange(count) for count in plan.counts), indexing="ij")
     return rows.reshape(-1), columns.reshape(-1)
+
+
+def _values(config: ModelConfig) -> float:
+    """How many values a pixel has in the widest layer of a band and in its z. This decides the memory of a region."""
+    bands = zip(config.inputs, config.receptive_fields, strict=True)
+    return max((max(inputs, *config.widths) + config.dimensions) / field.stride**2 for inputs, field in bands)
 
 
 def _cut(length: int, most: int, halo: int, step: int) -> tuple[int, Span, int]:
