@@ -3,7 +3,14 @@
 docs/calibration.md compares their values with published ones. `pim_jax.metrics.load` loads them beside PIM and SPIPS.
 """
 
-from pim_jax.baselines import fidelity, libjxl, lpips, nlpd, structure
+from pim_jax.baselines import (
+    fidelity,
+    gmsd,
+    libjxl,
+    lpips,
+    nlpd,
+    structure,
+)
 from pim_jax.baselines.baseline import Baseline
 
 _LOADERS = {
@@ -15,6 +22,8 @@ _LOADERS = {
     "lpips-alex-lin": lambda: lpips.lpips("alex", linear=True),
     "lpips-vgg": lambda: lpips.lpips("vgg", linear=False),
     "lpips-vgg-lin": lambda: lpips.lpips("vgg", linear=True),
+    "gmsd": gmsd.gmsd,
+    "ms-gmsdc": gmsd.ms_gmsdc,
     "ssimulacra": libjxl.ssimulacra,
     "butteraugli-1": lambda: libjxl.butteraugli(1),
     "butteraugli-6": lambda: libjxl.butteraugli(6),
