@@ -18,6 +18,7 @@ DISPLAYED = [
     *(
         "GMSD",
         "MS-GMSDc",
+        "HaarPSI",
     ),
     *("SSIMULACRA", "Butteraugli-1", "Butteraugli-6"),
 ]
@@ -36,14 +37,7 @@ ASYMMETRIC = PROGRAMS  # they judge what became of the first image
 KINKED = ()  # differences meet the gradient only for steps too small for float32
 SIDE = 42
 SMALLEST = [
-    *[
-        ("ssim", 11),
-        ("ms-ssim", 11),
-        ("nlpd", 5),
-        ("lpips-alex", 31),
-        ("gmsd", 6),
-        ("ms-gmsdc", 17),
-    ],
+    *[("ssim", 11), ("ms-ssim", 11), ("nlpd", 5), ("lpips-alex", 31), ("gmsd", 6), ("ms-gmsdc", 17), ("haarpsi", 16)],
 ]
 
 

@@ -6,6 +6,7 @@ docs/calibration.md compares their values with published ones. `pim_jax.metrics.
 from pim_jax.baselines import (
     fidelity,
     gmsd,
+    haarpsi,
     libjxl,
     lpips,
     nlpd,
@@ -24,6 +25,7 @@ _LOADERS = {
     "lpips-vgg-lin": lambda: lpips.lpips("vgg", linear=True),
     "gmsd": gmsd.gmsd,
     "ms-gmsdc": gmsd.ms_gmsdc,
+    "haarpsi": haarpsi.haarpsi,
     "ssimulacra": libjxl.ssimulacra,
     "butteraugli-1": lambda: libjxl.butteraugli(1),
     "butteraugli-6": lambda: libjxl.butteraugli(6),
