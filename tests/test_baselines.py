@@ -19,6 +19,7 @@ DISPLAYED = [
         "GMSD",
         "MS-GMSDc",
         "HaarPSI",
+        "MDSI",
     ),
     *("SSIMULACRA", "Butteraugli-1", "Butteraugli-6"),
 ]
@@ -33,11 +34,14 @@ NAMES = [
     *(name for name in baselines.NAMES if name not in (*VGG16, "lpips-alex-lin")),
     *slow("lpips-alex-lin", *VGG16, kept="LPIPS with AlexNet"),
 ]
-ASYMMETRIC = PROGRAMS  # they judge what became of the first image
+ASYMMETRIC = (*PROGRAMS, "mdsi")  # they judge what became of the first image
 KINKED = ()  # differences meet the gradient only for steps too small for float32
 SIDE = 42
 SMALLEST = [
     *[("ssim", 11), ("ms-ssim", 11), ("nlpd", 5), ("lpips-alex", 31), ("gmsd", 6), ("ms-gmsdc", 17), ("haarpsi", 16)],
+    *[
+        ("mdsi", 3),
+    ],
 ]
 
 

@@ -9,6 +9,7 @@ from pim_jax.baselines import (
     haarpsi,
     libjxl,
     lpips,
+    mdsi,
     nlpd,
     structure,
 )
@@ -26,6 +27,7 @@ _LOADERS = {
     "gmsd": gmsd.gmsd,
     "ms-gmsdc": gmsd.ms_gmsdc,
     "haarpsi": haarpsi.haarpsi,
+    "mdsi": mdsi.mdsi,
     "ssimulacra": libjxl.ssimulacra,
     "butteraugli-1": lambda: libjxl.butteraugli(1),
     "butteraugli-6": lambda: libjxl.butteraugli(6),
