@@ -20,6 +20,7 @@ DISPLAYED = [
         "MS-GMSDc",
         "HaarPSI",
         "MDSI",
+        "VSI",
     ),
     *("SSIMULACRA", "Butteraugli-1", "Butteraugli-6"),
 ]
@@ -35,12 +36,13 @@ NAMES = [
     *slow("lpips-alex-lin", *VGG16, kept="LPIPS with AlexNet"),
 ]
 ASYMMETRIC = (*PROGRAMS, "mdsi")  # they judge what became of the first image
-KINKED = ()  # differences meet the gradient only for steps too small for float32
+KINKED = ("vsi",)  # differences meet the gradient only for steps too small for float32
 SIDE = 42
 SMALLEST = [
     *[("ssim", 11), ("ms-ssim", 11), ("nlpd", 5), ("lpips-alex", 31), ("gmsd", 6), ("ms-gmsdc", 17), ("haarpsi", 16)],
     *[
         ("mdsi", 3),
+        ("vsi", 3),
     ],
 ]
 

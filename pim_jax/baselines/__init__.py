@@ -12,6 +12,7 @@ from pim_jax.baselines import (
     mdsi,
     nlpd,
     structure,
+    vsi,
 )
 from pim_jax.baselines.baseline import Baseline
 
@@ -28,6 +29,7 @@ _LOADERS = {
     "ms-gmsdc": gmsd.ms_gmsdc,
     "haarpsi": haarpsi.haarpsi,
     "mdsi": mdsi.mdsi,
+    "vsi": vsi.vsi,
     "ssimulacra": libjxl.ssimulacra,
     "butteraugli-1": lambda: libjxl.butteraugli(1),
     "butteraugli-6": lambda: libjxl.butteraugli(6),
