@@ -21,6 +21,8 @@ DISPLAYED = [
         "HaarPSI",
         "MDSI",
         "VSI",
+        "FSIM",
+        "FSIMc",
     ),
     *("SSIMULACRA", "Butteraugli-1", "Butteraugli-6"),
 ]
@@ -36,13 +38,14 @@ NAMES = [
     *slow("lpips-alex-lin", *VGG16, kept="LPIPS with AlexNet"),
 ]
 ASYMMETRIC = (*PROGRAMS, "mdsi")  # they judge what became of the first image
-KINKED = ("vsi",)  # differences meet the gradient only for steps too small for float32
+KINKED = ("vsi", "fsim", "fsimc")  # differences meet the gradient only for steps too small for float32
 SIDE = 42
 SMALLEST = [
     *[("ssim", 11), ("ms-ssim", 11), ("nlpd", 5), ("lpips-alex", 31), ("gmsd", 6), ("ms-gmsdc", 17), ("haarpsi", 16)],
     *[
         ("mdsi", 3),
         ("vsi", 3),
+        ("fsimc", 6),
     ],
 ]
 

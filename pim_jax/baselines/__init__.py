@@ -5,6 +5,7 @@ docs/calibration.md compares their values with published ones. `pim_jax.metrics.
 
 from pim_jax.baselines import (
     fidelity,
+    fsim,
     gmsd,
     haarpsi,
     libjxl,
@@ -30,6 +31,8 @@ _LOADERS = {
     "haarpsi": haarpsi.haarpsi,
     "mdsi": mdsi.mdsi,
     "vsi": vsi.vsi,
+    "fsim": lambda: fsim.fsim(colour=False),
+    "fsimc": lambda: fsim.fsim(colour=True),
     "ssimulacra": libjxl.ssimulacra,
     "butteraugli-1": lambda: libjxl.butteraugli(1),
     "butteraugli-6": lambda: libjxl.butteraugli(6),
