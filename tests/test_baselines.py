@@ -23,6 +23,7 @@ DISPLAYED = [
         "VSI",
         "FSIM",
         "FSIMc",
+        "VIFp",
     ),
     *("SSIMULACRA", "Butteraugli-1", "Butteraugli-6"),
 ]
@@ -37,16 +38,12 @@ NAMES = [
     *(name for name in baselines.NAMES if name not in (*VGG16, "lpips-alex-lin")),
     *slow("lpips-alex-lin", *VGG16, kept="LPIPS with AlexNet"),
 ]
-ASYMMETRIC = (*PROGRAMS, "mdsi")  # they judge what became of the first image
+ASYMMETRIC = (*PROGRAMS, "mdsi", "vifp")  # they judge what became of the first image
 KINKED = ("vsi", "fsim", "fsimc")  # differences meet the gradient only for steps too small for float32
 SIDE = 42
 SMALLEST = [
     *[("ssim", 11), ("ms-ssim", 11), ("nlpd", 5), ("lpips-alex", 31), ("gmsd", 6), ("ms-gmsdc", 17), ("haarpsi", 16)],
-    *[
-        ("mdsi", 3),
-        ("vsi", 3),
-        ("fsimc", 6),
-    ],
+    *[("mdsi", 3), ("vsi", 3), ("fsimc", 6), ("vifp", 41)],
 ]
 
 

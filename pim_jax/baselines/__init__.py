@@ -13,6 +13,7 @@ from pim_jax.baselines import (
     mdsi,
     nlpd,
     structure,
+    vif,
     vsi,
 )
 from pim_jax.baselines.baseline import Baseline
@@ -33,6 +34,7 @@ _LOADERS = {
     "vsi": vsi.vsi,
     "fsim": lambda: fsim.fsim(colour=False),
     "fsimc": lambda: fsim.fsim(colour=True),
+    "vifp": vif.vifp,
     "ssimulacra": libjxl.ssimulacra,
     "butteraugli-1": lambda: libjxl.butteraugli(1),
     "butteraugli-6": lambda: libjxl.butteraugli(6),
