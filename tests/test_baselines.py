@@ -15,16 +15,7 @@ from pim_jax import baselines, cache
 
 DISPLAYED = [
     *("PSNR", "SSIM", "MS-SSIM", "NLPD", "LPIPS-alex", "LPIPS-alex-lin", "LPIPS-vgg", "LPIPS-vgg-lin"),
-    *(
-        "GMSD",
-        "MS-GMSDc",
-        "HaarPSI",
-        "MDSI",
-        "VSI",
-        "FSIM",
-        "FSIMc",
-        "VIFp",
-    ),
+    *("GMSD", "MS-GMSDc", "HaarPSI", "MDSI", "VSI", "FSIM", "FSIMc", "VIFp", "CIEDE2000"),
     *("SSIMULACRA", "Butteraugli-1", "Butteraugli-6"),
 ]
 PROGRAMS = ("ssimulacra", "butteraugli-1", "butteraugli-6")

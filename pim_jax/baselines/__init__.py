@@ -4,6 +4,7 @@ docs/calibration.md compares their values with published ones. `pim_jax.metrics.
 """
 
 from pim_jax.baselines import (
+    ciede2000,
     fidelity,
     fsim,
     gmsd,
@@ -35,6 +36,7 @@ _LOADERS = {
     "fsim": lambda: fsim.fsim(colour=False),
     "fsimc": lambda: fsim.fsim(colour=True),
     "vifp": vif.vifp,
+    "ciede2000": ciede2000.ciede2000,
     "ssimulacra": libjxl.ssimulacra,
     "butteraugli-1": lambda: libjxl.butteraugli(1),
     "butteraugli-6": lambda: libjxl.butteraugli(6),
