@@ -5,6 +5,7 @@ docs/calibration.md compares their values with published ones. `pim_jax.metrics.
 
 from pim_jax.baselines import (
     ciede2000,
+    dists,
     fidelity,
     fsim,
     gmsd,
@@ -28,6 +29,7 @@ _LOADERS = {
     "lpips-alex-lin": lambda: lpips.lpips("alex", linear=True),
     "lpips-vgg": lambda: lpips.lpips("vgg", linear=False),
     "lpips-vgg-lin": lambda: lpips.lpips("vgg", linear=True),
+    "dists": dists.dists,
     "gmsd": gmsd.gmsd,
     "ms-gmsdc": gmsd.ms_gmsdc,
     "haarpsi": haarpsi.haarpsi,
