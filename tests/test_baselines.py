@@ -16,9 +16,9 @@ from pim_jax import baselines, cache
 DISPLAYED = [
     *("PSNR", "SSIM", "MS-SSIM", "NLPD", "LPIPS-alex", "LPIPS-alex-lin", "LPIPS-vgg", "LPIPS-vgg-lin"),
     *("DISTS", "GMSD", "MS-GMSDc", "HaarPSI", "MDSI", "VSI", "FSIM", "FSIMc", "VIFp", "CIEDE2000"),
-    *("SSIMULACRA", "Butteraugli-1", "Butteraugli-6"),
+    *("SSIMULACRA", "SSIMULACRA2", "Butteraugli-1", "Butteraugli-6"),
 ]
-PROGRAMS = ("ssimulacra", "butteraugli-1", "butteraugli-6")
+PROGRAMS = ("ssimulacra", "ssimulacra2", "butteraugli-1", "butteraugli-6")
 VGG16 = ("lpips-vgg", "lpips-vgg-lin", "dists")
 DIFFERENTIABLE = [
     pytest.param(name, marks=[pytest.mark.nightly] * (name in VGG16))

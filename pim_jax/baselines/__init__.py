@@ -40,6 +40,7 @@ _LOADERS = {
     "vifp": vif.vifp,
     "ciede2000": ciede2000.ciede2000,
     "ssimulacra": libjxl.ssimulacra,
+    "ssimulacra2": libjxl.ssimulacra2,
     "butteraugli-1": lambda: libjxl.butteraugli(1),
     "butteraugli-6": lambda: libjxl.butteraugli(6),
 }
