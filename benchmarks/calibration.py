@@ -51,6 +51,28 @@ The columns of the other tables:
 - **published** comes from `published.csv` beside the TID2013 pairs.
 - **so defined** is there where the published values belong to another definition than the metric's. It is that
   definition, put together from this package's functions.
+
+Some metrics make pictures smaller before they compare them. That is part of their definition:
+
+| metric | smallest | made smaller |
+|---|---|---|
+| GMSD | 6 | always by 2: the means of 2 x 2 pixels |
+| MS-GMSDc | 17 | no; colour is compared at an eighth of the size |
+| HaarPSI | 16 | always by 2 |
+| MDSI, VSI | 3 | by the smaller side / 256, rounded, if that is 2 or more |
+| FSIM, FSIMc | 6 | the same; saliency of VSI is always computed of 256 x 256 |
+| VIFp | 41 | no |
+| CIEDE2000 | 1 | no |
+| DISTS | 16 | no. Its authors advise to resize to 256 pixels first: do it before, if you want to |
+
+Halves are rounded to the even number, as in piq: 640 pixels are made smaller by 2. MATLAB, which authors use, rounds
+up. Where the factor is 3 or more, blocks of FSIM begin at the first pixel, as in piq, and those of its authors a pixel
+before. MDSI, VIFp and the programs take x as the reference: they are not symmetric. Equal pictures have exactly 0. VIFp
+is less than 0 if y has more contrast. VSI is 0 between two flat pictures, and VIFp of a flat reference, whatever their
+colours: neither finds anything to compare there.
+
+Two metrics are missing. We have no weights of IEM. ColorVideoVDP needs PyTorch, and the distance and brightness of the
+screen, which no data set here states.
 """
 
 
