@@ -1,4 +1,4 @@
-"""SSIMULACRA and Butteraugli are what the programs print; their failures are errors that say what happened."""
+"""SSIMULACRA, SSIMULACRA 2 and Butteraugli are what the programs print; failures say what happened."""
 
 import shutil
 import subprocess
@@ -14,10 +14,10 @@ from pim_jax.data import images
 
 @pytest.fixture
 def program(monkeypatch, tmp_path):
-    """Puts a shell script in the place of `butteraugli_main`."""
+    """Puts a shell script in the place of `butteraugli_main`, or of another program."""
 
-    def install(script):
-        path = tmp_path / "bin" / "butteraugli_main"
+    def install(script, name="butteraugli_main"):
+        path = tmp_path / "bin" / name
         path.parent.mkdir()
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
@@ -34,6 +34,7 @@ def pictures(count, size=(16, 24), levels=255):
     ("name", "load", "options"),
     [
         ("ssimulacra_main", libjxl.ssimulacra, []),
+        ("ssimulacra2", libjxl.ssimulacra2, []),
         ("butteraugli_main", lambda: libjxl.butteraugli(1), ["--pnorm", "1"]),
         ("butteraugli_main", lambda: libjxl.butteraugli(6), ["--pnorm", "6"]),
     ],
@@ -46,12 +47,20 @@ def test_the_distance_is_what_the_program_prints_last_for_png_files(name, load, 
     for image, path in zip((x, y), paths, strict=True):
         Image.fromarray(np.round(np.asarray(image) * 255).astype(np.uint8)).save(path)
     printed = subprocess.run([name, *paths, *options], capture_output=True, text=True, check=True).stdout
-    np.testing.assert_allclose(load().distance(x[None], y[None]), float(printed.split()[-1]), rtol=1e-6)
+    expected = float(printed.split()[-1])
+    if name == "ssimulacra2":
+        expected = 100 - expected
+    np.testing.assert_allclose(load().distance(x[None], y[None]), expected, rtol=1e-6)
 
 
 def test_the_norm_is_read_and_not_the_maximum(program):
     program('echo 9.5; echo "6-norm: 2.25"')
     assert libjxl.butteraugli(6).distance(pictures(1), pictures(1)).tolist() == [2.25]
+
+
+def test_ssimulacra_2_is_a_similarity_of_at_most_100(program):
+    program("echo -12.5", name="ssimulacra2")
+    assert libjxl.ssimulacra2().distance(pictures(1), pictures(1)).tolist() == [112.5]
 
 
 def test_a_pair_that_repeats_is_measured_once(program, tmp_path):
@@ -96,11 +105,16 @@ def test_a_program_that_hangs_is_stopped(program, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("load", "name"), [(libjxl.ssimulacra, "ssimulacra_main"), (lambda: libjxl.butteraugli(1), "butteraugli_main")]
+    ("load", "what"),
+    [
+        (libjxl.ssimulacra, "ssimulacra_main"),
+        (libjxl.ssimulacra2, "ssimulacra2 of libjxl 0.8 or newer"),
+        (lambda: libjxl.butteraugli(1), "butteraugli_main"),
+    ],
 )
-def test_a_missing_program_is_an_error_that_says_what_to_install(load, name, monkeypatch, tmp_path):
+def test_a_missing_program_is_an_error_that_says_what_to_install(load, what, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=f"the program {name} is not installed: apt install libjxl-devtools"):
+    with pytest.raises(FileNotFoundError, match=f"the program {what} is not installed: apt install libjxl-devtools"):
         load()
 
 

@@ -54,7 +54,7 @@ def compare(calibration, page, name, pairs):
     # Of another build of a library or program the page says nothing, but of other weights it would be wrong.
     current = f"`{measure!r}`" in section
     assert current or name != "pim-1", "the weights are new: python benchmarks/calibration.py"
-    for pair, pixels in pairs.items():
+    for pair, pixels in calibration.pairs_of(name, pairs).items():
         row = dict(zip(calibration.COLUMNS, calibration.row(measure, pair, pixels), strict=True))
         written = {column: "" if text == "-" else text for column, text in cells(section)[pair].items()}
         found = float(row["pim_jax"])
@@ -79,22 +79,39 @@ NAMES = [
     "LPIPS-alex-lin",
     "LPIPS-vgg",
     "LPIPS-vgg-lin",
+    "DISTS",
+    "GMSD",
+    "MS-GMSDc",
+    "HaarPSI",
+    "MDSI",
+    "VSI",
+    "FSIM",
+    "FSIMc",
+    "VIFp",
+    "CIEDE2000",
     "SSIMULACRA",
+    "SSIMULACRA2",
     "Butteraugli-1",
     "Butteraugli-6",
     "pim-1",
 ]
-HEAVY = ["LPIPS-vgg", "LPIPS-vgg-lin", "pim-1"]  # five minutes for whole photographs
-LESS_HEAVY = ["MS-SSIM", "NLPD"]
+PIQ = ["GMSD", "MS-GMSDc", "HaarPSI", "MDSI", "VSI", "FSIM", "FSIMc", "VIFp"]
+HEAVY = ["DISTS", "LPIPS-vgg", "LPIPS-vgg-lin", "pim-1"]  # five minutes for whole photographs
+LESS_HEAVY = ["MS-SSIM", "NLPD", *PIQ, "CIEDE2000"]
 SHARED = [name for name in NAMES if name not in HEAVY + LESS_HEAVY]
 SHARED += slow(*LESS_HEAVY, kept="the bundled pairs") + nightly(*HEAVY)
-BUNDLED = [*(name for name in NAMES if name != "pim-1"), *slow("pim-1", kept="official distances, in test_metric.py")]
+BUNDLED = [name for name in NAMES if name not in ("DISTS", "pim-1")]
+BUNDLED += slow("DISTS", kept="the definition, in test_baselines_dists.py")
+BUNDLED += slow("pim-1", kept="official distances, in test_metric.py")
 
 
 def test_the_page_has_every_metric_and_pair(calibration, page):
     assert list(page) == NAMES == list(calibration.CHECKS)
-    assert len({frozenset(cells(section)) for section in page.values()}) == 1
-    assert len(cells(page["PSNR"])) == 11
+    common = frozenset(cells(page["PSNR"]))
+    varied = {"boats-odd", "parrots-grey", "mosaic"}
+    assert len(common) == 11
+    assert {frozenset(cells(section)) - varied for section in page.values()} == {common}
+    assert [name for name in NAMES if varied <= set(cells(page[name]))] == PIQ
 
 
 @pytest.mark.parametrize("name", BUNDLED)

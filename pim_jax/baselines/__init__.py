@@ -3,7 +3,21 @@
 docs/calibration.md compares their values with published ones. `pim_jax.metrics.load` loads them beside PIM and SPIPS.
 """
 
-from pim_jax.baselines import fidelity, libjxl, lpips, nlpd, structure
+from pim_jax.baselines import (
+    ciede2000,
+    dists,
+    fidelity,
+    fsim,
+    gmsd,
+    haarpsi,
+    libjxl,
+    lpips,
+    mdsi,
+    nlpd,
+    structure,
+    vif,
+    vsi,
+)
 from pim_jax.baselines.baseline import Baseline
 
 _LOADERS = {
@@ -15,7 +29,18 @@ _LOADERS = {
     "lpips-alex-lin": lambda: lpips.lpips("alex", linear=True),
     "lpips-vgg": lambda: lpips.lpips("vgg", linear=False),
     "lpips-vgg-lin": lambda: lpips.lpips("vgg", linear=True),
+    "dists": dists.dists,
+    "gmsd": gmsd.gmsd,
+    "ms-gmsdc": gmsd.ms_gmsdc,
+    "haarpsi": haarpsi.haarpsi,
+    "mdsi": mdsi.mdsi,
+    "vsi": vsi.vsi,
+    "fsim": lambda: fsim.fsim(colour=False),
+    "fsimc": lambda: fsim.fsim(colour=True),
+    "vifp": vif.vifp,
+    "ciede2000": ciede2000.ciede2000,
     "ssimulacra": libjxl.ssimulacra,
+    "ssimulacra2": libjxl.ssimulacra2,
     "butteraugli-1": lambda: libjxl.butteraugli(1),
     "butteraugli-6": lambda: libjxl.butteraugli(6),
 }

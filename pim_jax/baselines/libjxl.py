@@ -1,7 +1,7 @@
-"""SSIMULACRA and Butteraugli, computed by the programs of libjxl.
+"""SSIMULACRA, SSIMULACRA 2 and Butteraugli, computed by the programs of libjxl.
 
-Debian and Ubuntu have them in the package libjxl-devtools. Not differentiable, and not symmetric: both programs judge
-what became of the first image. (They are not SSIMULACRA 2.)
+Debian and Ubuntu have them in the package libjxl-devtools, and SSIMULACRA 2 from libjxl 0.8 on: Debian from 13 on. Not
+differentiable, and not symmetric: the programs judge what became of the first image.
 """
 
 import functools
@@ -38,6 +38,18 @@ def ssimulacra() -> Baseline:
     return _baseline("SSIMULACRA", "ssimulacra_main", (), r"^(\S+)$")
 
 
+def ssimulacra2() -> Baseline:
+    """100 - SSIMULACRA 2: 0 for equal images, 100 and more for strong distortions.
+
+    Raises:
+      FileNotFoundError: the program `ssimulacra2` is not installed.
+
+    References:
+      Sneyers: Detecting the psychovisual impact of compression related artifacts using SSIMULACRA 2. 2023.
+    """
+    return _baseline("SSIMULACRA2", "ssimulacra2", (), r"^(\S+)$", best=100.0)
+
+
 def butteraugli(norm: int) -> Baseline:
     """Butteraugli, averaged over the image as libjxl does: the mean of the norms of orders p, 2p and 4p of its map.
 
@@ -54,16 +66,20 @@ def butteraugli(norm: int) -> Baseline:
     return _baseline(f"Butteraugli-{norm}", "butteraugli_main", ("--pnorm", str(norm)), pattern)
 
 
-def _baseline(name: str, program: str, options: tuple[str, ...], pattern: str) -> Baseline:
+def _baseline(
+    name: str, program: str, options: tuple[str, ...], pattern: str, *, best: float | None = None
+) -> Baseline:
+    """A metric that a program prints; with `best`, what equal images get, it prints a similarity."""
     path = shutil.which(program)
     if path is None:
+        of = " of libjxl 0.8 or newer" if program == "ssimulacra2" else ""
         raise FileNotFoundError(
-            f"the program {program} is not installed: apt install libjxl-devtools, or build libjxl with its "
+            f"the program {program}{of} is not installed: apt install libjxl-devtools, or build libjxl with its "
             "development tools and put them on PATH"
         )
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
     measure = functools.partial(_measure, (path, *options), pattern)
-    compare = functools.partial(_compare, name, measure)
+    compare = functools.partial(_compare, name, measure if best is None else lambda *pair: best - measure(*pair))
     return Baseline(name, f"{program} {digest}", SMALLEST, lambda x: x, compare, PIXELS_PER_BATCH)
 
 

@@ -3,7 +3,7 @@
 LPIPS compares what they compute with trained weights. Ablations of PIM train them from scratch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -64,7 +64,12 @@ NETWORKS = {network.name: network for network in (ALEXNET, VGG16)}
 
 
 def activations(
-    network: Network, kernels: Sequence[jax.Array], biases: Sequence[jax.Array], image: jax.Array
+    network: Network,
+    kernels: Sequence[jax.Array],
+    biases: Sequence[jax.Array],
+    image: jax.Array,
+    *,
+    pool: Callable[[jax.Array], jax.Array] | None = None,
 ) -> list[jax.Array]:
     """The outputs of the layers that LPIPS compares.
 
@@ -73,6 +78,7 @@ def activations(
       kernels: [support, support, units before, units] of every convolution.
       biases: [units] of every convolution.
       image: [N, H, W, 3], at least `network.smallest` pixels high and wide.
+      pool: what stands in for max-pooling, if something does: [N, h, w, units] -> the same, half as high and wide.
 
     Returns:
       [N, h, w, units] of each compared layer, fine to coarse.
@@ -88,10 +94,10 @@ def activations(
       [(1, 15, 15, 4), (1, 7, 7, 4), (1, 3, 3, 4), (1, 3, 3, 4), (1, 3, 3, 4)]
     """
     x, compared = image, []
+    pool = pool or _max_pooling(network.pool)
     for layer, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
         if layer in network.pooled:
-            window = (1, network.pool, network.pool, 1)
-            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, (1, 2, 2, 1), "VALID")
+            x = pool(x)
         stride, padding = network.stride if layer == 0 else 1, network.paddings[layer]
         x = jax.lax.conv_general_dilated(
             x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -100,6 +106,11 @@ def activations(
         if layer in network.compared:
             compared.append(x)
     return compared
+
+
+def _max_pooling(side: int) -> Callable[[jax.Array], jax.Array]:
+    window = (1, side, side, 1)
+    return lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, (1, 2, 2, 1), "VALID")
 
 
 def receptive_fields(network: Network) -> list[ReceptiveField]:
