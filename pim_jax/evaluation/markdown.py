@@ -23,10 +23,10 @@ def tables(scores: Mapping[str, Mapping[str, Estimate]]) -> str:
     """
     columns = list(next(iter(scores.values())))
     main, others = columns[:MAIN_COLUMNS], columns[MAIN_COLUMNS:]
-    tables = [_table([["", *main], *([name, *(cell(row[c]) for c in main)] for name, row in scores.items())])]
+    tables = [table([["", *main], *([name, *(cell(row[c]) for c in main)] for name, row in scores.items())])]
     if others:
         rows = ([column, *(number(row[column].value) for row in scores.values())] for column in others)
-        tables.append(_table([["", *scores], *rows]))
+        tables.append(table([["", *scores], *rows]))
     return "\n\n".join(tables)
 
 
@@ -41,7 +41,7 @@ def cell(estimate: Estimate) -> str:
     return value if math.isnan(estimate.low) else f"{value} [{low}, {high}]"
 
 
-def _table(rows: list[list[str]]) -> str:
+def table(rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows
