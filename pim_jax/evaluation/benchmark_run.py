@@ -16,7 +16,7 @@ import numpy as np
 from pim_jax.console import Printer
 from pim_jax.data import isolated
 from pim_jax.evaluation import datasets, loading, markdown, outputs, progress, report
-from pim_jax.evaluation.datasets.benchmark import Benchmark
+from pim_jax.evaluation.datasets.benchmark import Benchmark, differences
 from pim_jax.evaluation.measure import Measured, measure
 from pim_jax.evaluation.outputs import CsvOutput, attempt
 from pim_jax.evaluation.store import Store
@@ -64,6 +64,11 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
             _drop_unmeasured(distances, skipped, problems)
             scores = {name: benchmark.scores(values) for name, values in distances.items()}
             out(markdown.tables(scores))
+            gaps = differences(benchmark, distances)
+            if gaps:
+                out(
+                    f"\nDifferences from {next(iter(distances))} on the same resamples:\n\n{markdown.differences(gaps)}"
+                )
             out("\n".join(f"# {note}" for note in benchmark.notes))
             for doubt in benchmark.doubts(scores):
                 say(f"warning: {doubt}")
@@ -72,7 +77,7 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
             if args.report:
                 of_metrics = {name: repr(loaded[name]) for name in distances}
                 mapped = next((metric for metric in loaded.values() if isinstance(metric, MapMetric)), None)
-                about = {"metrics": of_metrics, "skipped": skipped, "unread": problems, "mapped": mapped}
+                about = {"metrics": of_metrics, "skipped": skipped, "unread": problems, "mapped": mapped, "gaps": gaps}
                 written += [
                     attempt(
                         say, report.of_benchmark, args.report, benchmark, distances, scores, command=command, **about

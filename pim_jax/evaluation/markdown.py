@@ -30,6 +30,19 @@ def tables(scores: Mapping[str, Mapping[str, Estimate]]) -> str:
     return "\n\n".join(tables)
 
 
+def differences(gaps: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """Returns how much better metrics are than another, a metric per row, in the main columns.
+
+    Example:
+      >>> print(differences({"pim-1": {"SROCC": Estimate(0.06, 0.01, 0.11)}}))
+      |       | SROCC                |
+      |-------|----------------------|
+      | pim-1 | 0.060 [0.010, 0.110] |
+    """
+    columns = list(next(iter(gaps.values())))[:MAIN_COLUMNS]
+    return table([["", *columns], *([name, *(cell(row[c]) for c in columns)] for name, row in gaps.items())])
+
+
 def number(value: float) -> str:
     """A score with the digits that mean something."""
     return "-" if math.isnan(value) else f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
@@ -42,6 +55,7 @@ def cell(estimate: Estimate) -> str:
 
 
 def table(rows: list[list[str]]) -> str:
+    """Rows of texts, the first of which is the header, as a table in Markdown."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows

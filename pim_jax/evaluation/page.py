@@ -71,14 +71,15 @@ tbody th { font-weight: 500 }
 .map { grid-column: 3 }
 .case figcaption { padding-top: .3rem; font-size: .8125rem }
 .group > h3 { font-size: 1.1rem; font-weight: 600; margin: 1.5rem 0 .75rem }
-.case h4 { font-size: .8125rem; font-weight: 600; line-height: 1.3; margin: 0 0 .3rem }
+.rival h4 { font-size: .8125rem; font-weight: 600; line-height: 1.3; margin: 0 0 .3rem }
 .contest { display: grid; grid-template-columns: repeat(var(--columns), 1fr); grid-auto-flow: column;
   grid-template-rows: auto auto auto; gap: .5rem 1rem; margin: 0 0 3rem }
 .contest > h3 { grid-column: 1 / -1; grid-row: 1; max-width: 46rem }
-.contest .reference { grid-column: 1; grid-row: 2; align-self: end }
-.contest .rival { grid-row: 2; grid-column: auto; align-self: end }
+.contest .rival { grid-row: 2; grid-column: auto }
+.contest .rival:first-of-type { grid-column: 1 }
 .contest .map { grid-row: 3; grid-column: auto }
-.over { position: relative }
+.contest figcaption { padding-top: .3rem; font-size: .8125rem }
+.over { position: relative; width: fit-content }
 .over img + img { position: absolute; inset: 0; width: 100%; height: 100%;
   clip-path: inset(0 calc(100% - var(--at)) 0 0) }
 .over.blinking img + img { clip-path: none; animation: blink 1s step-end infinite }
@@ -106,9 +107,8 @@ th[aria-sort=descending] button::after { content: " \25BC" }
   .distorted { grid-column: 1 }
   .map { grid-column: 2 }
   .contest { grid-template-columns: 1fr 1fr; grid-template-rows: none; grid-auto-flow: row }
-  .contest > h3, .contest .reference, .contest .rival, .contest .map { grid-row: auto }
-  .contest .reference { grid-column: 1 / -1; width: calc(50% - .375rem) }
-  .contest .rival { grid-column: 1; align-self: start }
+  .contest > h3, .contest .rival, .contest .map { grid-row: auto }
+  .contest .rival { grid-column: 1 }
   .contest .map { grid-column: 2; align-self: end }
 }
 @media print {
@@ -355,8 +355,8 @@ def contest(heading: str, reference: str, rivals: Sequence[tuple[str, str, str]]
         f'<div class="rival">\n<h4>{escape(name)}</h4>\n{shown}</div>\n{of}' for name, shown, of in rivals
     )
     return (
-        f'<article class="contest" style="--columns: {len(rivals) + 1}">\n<h3>{escape(heading)}</h3>\n{reference}'
-        f"{columns}</article>\n"
+        f'<article class="contest" style="--columns: {len(rivals) + 1}">\n<h3>{escape(heading)}</h3>\n'
+        f'<div class="rival">\n<h4>Reference</h4>\n{reference}</div>\n{columns}</article>\n'
     )
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from pim_jax.console import printable
 from pim_jax.evaluation import answer, curves, made, page, pictures, progress
 from pim_jax.evaluation.compare import Candidate, Match
-from pim_jax.evaluation.comparison import FEW, Comparison
+from pim_jax.evaluation.comparison import FEW, Comparison, Saving
 from pim_jax.evaluation.datasets.benchmark import Benchmark
 from pim_jax.evaluation.markdown import MAIN_COLUMNS, number
 from pim_jax.evaluation.page import Cell
@@ -54,6 +54,7 @@ def of_benchmark(
     unread: Mapping[str, str],
     command: str,
     mapped: MapMetric | None,
+    gaps: Mapping[str, Mapping[str, Estimate]] | None = None,
 ) -> None:
     """Writes the report of a benchmark: scores, plots, and the worst disagreements of a metric with people.
 
@@ -69,6 +70,7 @@ def of_benchmark(
       command: the command line.
       mapped: draws the maps; if it is None or measured nothing, there are none, and the disagreements are those of the
         first metric.
+      gaps: how much better each metric is than the first, as `datasets.benchmark.differences`.
 
     Raises:
       OSError: the file cannot be written.
@@ -81,6 +83,7 @@ def of_benchmark(
     ]
     sections = {
         "Scores": _scores(scores, benchmark.higher_is_better)
+        + _gaps(gaps or {}, next(iter(distances)))
         + page.bullets([*benchmark.doubts(scores), *benchmark.notes]),
         "Plots": "".join(page.plot(figure, caption) for caption, figure in benchmark.figures(distances).items()),
         f"Worst disagreements of {judged} with people": _cases(cases, mapped if with_map else None),
@@ -166,8 +169,7 @@ def _answer(comparison: Comparison) -> str:
         return page.paragraphs("No pair could be measured.")
     first, rows = next(iter(comparison.distances)), comparison.rows
     lines = [
-        f"{saving.codec} needs {answer.percent(saving.rates[first])} bits against {saving.anchor} for the same "
-        f"distance by {first}."
+        _saved(saving, first)
         for saving in comparison.savings
         if first in saving.rates and not math.isnan(saving.rates[first].value)
     ]
@@ -193,6 +195,15 @@ def _answer(comparison: Comparison) -> str:
         cells += [_figure(spread.median), Cell(spread.worst.name)] if spread else [Cell("-"), Cell("-")]
         table.append((str(row.candidate), cells))
     return html + page.table("Candidates, the closest first", "Candidate", columns, table, sortable=True)
+
+
+def _saved(saving: Saving, metric: str) -> str:
+    value, low, high = saving.rates[metric]
+    interval = "" if math.isnan(low) else f" (95 % interval of the change: {low:+.1f} to {high:+.1f} %)"
+    return (
+        f"{saving.codec} needs {abs(value):.1f} % {'fewer' if value < 0 else 'more'} bits than {saving.anchor} for the "
+        f"same distance by {metric}{interval}."
+    )
 
 
 def _figure(value: float, text: str | None = None) -> Cell:
@@ -408,6 +419,18 @@ def _scores(scores: Mapping[str, Mapping[str, Estimate]], higher_is_better: bool
         rows = ((column, [cells[name, column] for name in scores]) for column in others)
         html += page.table("Further scores", "", list(scores), rows)
     return html
+
+
+def _gaps(gaps: Mapping[str, Mapping[str, Estimate]], first: str) -> str:
+    """Differences of metrics from the first, in bold where the interval does not hold 0."""
+    if not gaps:
+        return ""
+    columns = list(next(iter(gaps.values())))[:MAIN_COLUMNS]
+    rows = (
+        (name, [_estimate(row[c], number, row[c].low > 0 or row[c].high < 0) for c in columns])
+        for name, row in gaps.items()
+    )
+    return page.table(f"Differences from {first} on the same resamples", "Metric", columns, rows)
 
 
 def _cell(scores: Mapping[str, Mapping[str, Estimate]], name: str, column: str, higher_is_better: bool) -> Cell:
