@@ -85,10 +85,11 @@ def _together(run: Callable, out: console.Printer, say: Callable[[str], None]) -
     try:
         status = run(out, say if not process else lambda message: say(f"process {process}: {message}"))
     except KeyboardInterrupt:
-        status = 130
+        hosts.leave_alone(130)
     except jax.errors.JaxRuntimeError as error:
-        say(f"error: process {process}: {str(error).strip().partition(chr(10))[0]}. Another process may have ended")
-        status = 1
+        reason = str(error).strip().partition("\n")[0]
+        say(f"error: process {process}: {reason}. Another process may have ended; run again to go on")
+        hosts.leave_alone(1)
     if status not in (0, 1):
         hosts.leave_alone(status)
     hosts.leave()

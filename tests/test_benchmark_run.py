@@ -64,8 +64,12 @@ def test_prints_the_agreement_of_every_metric(capsys, rated, tmp_path):
         wanted = -spearmanr([float(row[name]) for row in rows], [9, 8, 7, 6, 5] * 2).statistic
         line = next(line for line in out.splitlines() if line.startswith(f"| {name} "))
         assert f" {wanted:.3f} [" in line
+    assert "Differences from PSNR on the same resamples" in out
+    first, second = (float(re.search(rf"\\| {name} +\\| (\\S+) \\[", out)[1]) for name in ("PSNR", "SSIM"))
+    last = [line for line in out.splitlines() if line.startswith("| SSIM")][-1]
+    assert float(last.split("|")[2].split()[0]) == pytest.approx(second - first, abs=0.0011)
     report = (tmp_path / "out" / "report.html").read_text()
-    assert "PSNR" in report and "scores.csv" in report and report.count("<img") > 10
+    assert "Differences from PSNR" in report and "scores.csv" in report and report.count("<img") > 10
 
 
 @pytest.mark.slow(kept="the reading of them, in test_iqa.py")

@@ -1,6 +1,7 @@
 """The command that scores files, and the pairing and batching under it, on real files with an untrained metric."""
 
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -265,6 +266,113 @@ def test_what_cannot_be_paired_is_an_error(folders, tmp_path):
     ]:
         with pytest.raises(ValueError, match=said):
             compare.pair_up(a, b)
+
+
+# Candidates
+
+
+@pytest.fixture
+def codecs(tmp_path):
+    """Two originals, one in a subfolder, by two codecs at two qualities."""
+    for seed, name in enumerate(["a", "sub/b"]):
+        write(tmp_path / "ref" / f"{name}.png", seed)
+        for codec, quality, noise in [("x", "10", 30), ("x", "5", 60), ("y", "5", 50), ("y", "10", 20)]:
+            write(tmp_path / "all" / codec / quality / f"{name}.bmp", seed, noise=noise)
+    return tmp_path / "ref", tmp_path / "all"
+
+
+def named(pairs):
+    return [(pair.name, str(pair.candidate)) for pair in pairs]
+
+
+def test_a_folder_of_codecs_and_qualities_is_matched_with_every_original(codecs):
+    pairs, unmatched = compare.pair_up(*codecs)
+    assert unmatched == []
+    order = ["x/5", "x/10", "y/5", "y/10"]  # 5 before 10
+    assert named(pairs) == [(name, candidate) for name in ("a", "sub/b") for candidate in order]
+    assert pairs[0].candidate == compare.Candidate("x", "5")
+    assert pairs[4].distorted == codecs[1] / "x/5/sub/b.bmp"
+
+
+def test_codecs_given_one_by_one_keep_their_order_and_their_qualities(codecs):
+    ref, folder = codecs
+    pairs, _ = compare.pair_up(ref, folder / "y", folder / "x")
+    assert [str(pair.candidate) for pair in pairs[:4]] == ["y/5", "y/10", "x/5", "x/10"]
+    pairs, _ = compare.pair_up(ref, folder / "y/10", folder / "x/5")
+    assert [str(pair.candidate) for pair in pairs[:2]] == ["10", "5"]
+    pairs, _ = compare.pair_up(ref, folder / "y/10", folder / "x/10")  # of one name: more of the path
+    assert [str(pair.candidate) for pair in pairs[:2]] == ["y/10", "x/10"]
+    pairs, _ = compare.pair_up(ref, folder / "x")
+    assert [str(pair.candidate) for pair in pairs[:2]] == ["5", "10"]
+
+
+def test_originals_within_the_folder_of_candidates_are_none(codecs):
+    ref, folder = codecs
+    ref = ref.rename(folder / "originals")
+    pairs, unmatched = compare.pair_up(ref, folder)
+    assert {str(pair.candidate) for pair in pairs} == {"x/5", "x/10", "y/5", "y/10"}
+    assert unmatched == []
+
+
+def test_what_a_candidate_lacks_or_has_besides_is_named(codecs):
+    ref, folder = codecs
+    (folder / "y/5/a.bmp").unlink()
+    write(folder / "x/10/c.bmp", 3)
+    pairs, unmatched = compare.pair_up(ref, folder)
+    assert len(pairs) == 7
+    assert unmatched == [
+        f"{ref / 'a.png'} has no partner in {folder / 'y/5'}",
+        f"{folder / 'x/10/c.bmp'} has no partner in {ref}",
+    ]
+
+
+def test_a_folder_given_twice_is_refused(codecs):
+    ref, folder = codecs
+    with pytest.raises(ValueError, match="given twice"):
+        compare.pair_up(ref, folder / "x", folder / "y" / ".." / "x")
+    with pytest.raises(ValueError, match="shares its name"):
+        compare.pair_up(ref, folder / "x", ref.parent / "all" / "y" / "10" / "sub")
+
+
+def test_the_command_answers_which_is_closer_at_what_rate(codecs, capsys, tmp_path):
+    ref, folder = codecs
+    outputs = ["--csv", tmp_path / "o.csv", "--json", tmp_path / "o.json"]
+    status, out, err = run(capsys, ref, folder, "--metrics", "psnr,ssim", *outputs)
+    assert status == 0 and "from the sizes of BMP files" in err
+    with open(tmp_path / "o.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 4 * 2
+    means = {
+        (candidate, metric): np.mean(
+            [float(row["distance"]) for row in rows if (row["candidate"], row["weights"]) == (candidate, metric)]
+        )
+        for candidate in ("x/5", "x/10", "y/5", "y/10")
+        for metric in ("PSNR", "SSIM")
+    }
+    table = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("|")]
+    answer = {cells[0].strip(): cells for cells in table[2:6]}
+    assert (
+        list(answer) == sorted(answer, key=lambda candidate: means[candidate, "PSNR"])
+        and answer["y/10"][1].strip() == "2"
+    )
+    for (candidate, name), mean in means.items():
+        assert float(answer[candidate][3 + (name == "SSIM")].split()[0]) == pytest.approx(mean, rel=1e-3)
+    assert "| x/5 - y/5 " in out and "| y against x " in out
+    read = json.loads((tmp_path / "o.json").read_text())
+    assert [row["candidate"] for row in read["candidates"]] == list(answer) and len(read["pairs"]) == 8
+
+
+def test_several_files_are_scored_against_one(folders, weights, capsys):
+    ref, out = folders
+    status, printed, _ = run(capsys, ref / "a.png", out / "a.bmp", out / "b.bmp", "--ckpt", weights)
+    assert status == 0 and list(scores(printed)) == ["a.bmp", "b.bmp"]
+    alone = scores(run(capsys, ref / "a.png", out / "b.bmp", "--ckpt", weights)[1])["b"]
+    assert scores(printed)["b.bmp"] == pytest.approx(alone, rel=1e-5)
+
+
+def test_maps_of_candidates_are_in_their_folders(codecs, weights, capsys, tmp_path):
+    assert run(capsys, *codecs, "--ckpt", weights, "--maps", tmp_path / "maps")[0] == 0
+    assert (tmp_path / "maps/x/5/sub/b.png").exists() and (tmp_path / "maps/y/10/a.npy").exists()
 
 
 # Scoring

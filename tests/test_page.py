@@ -96,6 +96,8 @@ def test_a_document_fetches_nothing_and_forbids_it():
         page.table(NASTY, NASTY, [NASTY], [(NASTY, [Cell(NASTY, NASTY), Cell(NASTY, strong=True)])]),
         page.plot(Figure(), NASTY),
         page.case(NASTY, [page.picture("distorted", np.zeros((8, 8, 3)), NASTY)]),
+        page.contest(NASTY, page.picture("reference", np.zeros((8, 8, 3)), NASTY), [(NASTY, "", "")]),
+        page.group(NASTY, page.paragraphs(NASTY)),
         page.distance_map(np.eye(8), maximum=1.0, caption=NASTY),
     ],
     ids=["document", "bullets", "definitions", "table", "plot", "case", "contest", "group", "map"],

@@ -74,7 +74,7 @@ def test_two_processes_give_what_one_gives(folders, tmp_path):
 
 def test_what_one_process_cannot_read_is_told_once_and_by_the_status_of_all(folders, tmp_path):
     (folders[2] / "6.png").write_bytes(b"no picture")
-    status, out, err = run(tmp_path, [*folders, "--metrics", "psnr", "--csv", tmp_path / "a.csv"], processes=2)
+    status, _, err = run(tmp_path, [*folders, "--metrics", "psnr", "--csv", tmp_path / "a.csv"], processes=2)
     assert status == [1, 1]
     assert err[0].count("far/6") == 1 and "1 of 14 pairs could not be scored" in err[0]
     assert "could not be scored" not in err[1] and len(rows(tmp_path / "a.csv")) == 13

@@ -49,7 +49,10 @@ dd { margin: 0; white-space: pre-wrap }
 figure { margin: 0 }
 img { display: block; max-width: 100%; height: auto }
 figcaption, caption { color: var(--soft); font-size: .875rem; line-height: 1.45 }
-.scroll { overflow-x: auto; margin: 0 0 1.5rem }
+/* A shadow at an edge that hides a part of the box: its cover scrolls with what is in the box. */
+.scroll { overflow-x: auto; margin: 0 0 1.5rem;
+  background: linear-gradient(to left, var(--paper) 30%, transparent) right / 3rem 100% no-repeat local,
+    linear-gradient(to left, var(--line), transparent) right / 1rem 100% no-repeat scroll }
 table { border-collapse: collapse; font-size: .9375rem; line-height: 1.4 }
 caption { text-align: left; padding-bottom: .4rem }
 th, td { padding: .4rem .4rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top;
@@ -100,6 +103,9 @@ th[aria-sort=descending] button::after { content: " \25BC" }
 .bar :nth-child(3) { text-align: center }
 .bar :nth-child(4) { text-align: right }
 @media (max-width: 36rem) {
+  table { font-size: .8125rem }
+  th, td { padding: .3rem .25rem }
+  th:first-child { min-width: 4rem; max-width: 9rem }
   dl { display: block }
   dd { margin: 0 0 .6rem }
   .case { grid-template-columns: 1fr 1fr; gap: .6rem .75rem }
@@ -117,7 +123,7 @@ th[aria-sort=descending] button::after { content: " \25BC" }
   body { max-width: none; padding: 0; font-size: 10pt }
   nav { display: none }
   h2, h3, dt, section > p, caption, thead { break-after: avoid }
-  .scroll { overflow: visible }
+  .scroll { overflow: visible; background: none }
   .plot, .case, .contest, tr, p { break-inside: avoid }
   .tools, .over img + img { display: none }
   .contest { gap: 1mm 3mm; margin: 0 0 6mm }
