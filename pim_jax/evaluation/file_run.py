@@ -65,11 +65,15 @@ def run(
         try:
             show = _printing(out, comparison, args)
             _measure(metrics, comparison, args, store, reader, maps, table, show, say)
-            written = [maps.draw()]
+            maps.agree()
+            written = []
             if processes.first():
                 if args.a.is_dir():
                     _answer(comparison, metrics, out, say)
-                written += _write(metrics, comparison, args, command, table, maps.brightest, say)
+                written += _write(metrics, comparison, args, command, table, say)
+            written.append(maps.draw())
+            if args.report and processes.first():
+                written.append(attempt(say, _report, args.report, comparison, metrics, command, maps.brightest, say))
         except BrokenPipeError:
             return 141  # as a process that SIGPIPE ends
         except KeyboardInterrupt:
@@ -163,14 +167,12 @@ def _answer(comparison: Comparison, metrics: Mapping[str, Metric], out: Printer,
         say(f"warning: {one_line(doubt)}")
 
 
-def _write(metrics, comparison: Comparison, args, command: str, table: CsvOutput, brightest: float, say) -> list[bool]:
-    """Writes the files that were asked for; whether each could be."""
+def _write(metrics, comparison: Comparison, args, command: str, table: CsvOutput, say) -> list[bool]:
+    """Writes the numbers, which take no time, before the pictures; whether each file could be written."""
     everything = _rows(comparison, metrics, range(len(comparison.pairs)))
     written = [comparison.is_empty or attempt(say, table.finish, everything)]
     if args.json:
         written.append(attempt(say, _write_json, args.json, comparison, metrics, command))
-    if args.report:
-        written.append(attempt(say, _report, args.report, comparison, metrics, command, brightest, say))
     return written
 
 
@@ -246,12 +248,14 @@ class _Maps:
         except OSError as error:
             self._stop(error)
 
+    def agree(self) -> None:
+        """Makes the scale one for all processes."""
+        if self._folder:
+            self.brightest = processes.largest(self.brightest)
+
     def draw(self) -> bool:
         """Draws all maps on one scale, so that they can be compared; whether all could be written."""
-        if not self._folder:
-            return True
-        self.brightest = processes.largest(self.brightest)
-        if self._written:
+        if self._folder and self._written:
             try:
                 with progress.bar(len(self._drawn), "drawing maps", self._say) as bar:
                     for index in self._drawn:
