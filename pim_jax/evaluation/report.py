@@ -276,11 +276,10 @@ def _contests(comparison: Comparison) -> list[tuple[str, list[int]]]:
             of_image.setdefault(pair.name, {})[pair.candidate] = index
     found = []
     for step in comparison.steps:
-        mean = abs(np.mean([values[i] for some in of_image.values() for c, i in some.items() if c in step] or [1])) or 1
         for name, some in of_image.items():
             indices = sorted((some[c] for c in step if c in some), key=lambda index: values[index])
             if len(indices) > 1:
-                found.append(((values[indices[-1]] - values[indices[0]]) / mean, name, indices))
+                found.append((values[indices[-1]] - values[indices[0]], name, indices))
     best: dict[str, tuple] = {}
     for contest in sorted(found, key=lambda contest: -contest[0]):
         best.setdefault(contest[1], contest)
