@@ -18,6 +18,7 @@ arguments are wrong; 130 if interrupted; 141 if the reader of standard output le
 
 import argparse
 import hashlib
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -50,7 +51,6 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     to_stdout = any(path and writing.is_stdout(path) for path in (args.csv, args.json, args.report))
-    out = errors if to_stdout else stdout
 
     def say(message):
         errors(f"{parser.prog}: {message}")
@@ -60,6 +60,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, RuntimeError) as error:
         say(f"error: {error}")
         return 2
+    if jax.distributed.is_initialized():
+        stdout = _without_gloo()
+    out = errors if to_stdout else stdout
     if jax.process_count() > 1:
         return _together(lambda out, say: _run(args, command(parser, argv), out, say), out, say)
     try:
@@ -75,6 +78,17 @@ def main(argv: list[str] | None = None) -> int:
 def command(parser: argparse.ArgumentParser, argv: list[str] | None) -> str:
     """The command line, for reports."""
     return f"{parser.prog} {shlex.join(sys.argv[1:] if argv is None else argv)}"
+
+
+def _without_gloo() -> console.Printer:
+    """A printer to standard output, which Gloo's threads then cannot reach: they tell there whom they are connected to.
+
+    Gloo connects CPUs. What it says goes to standard error.
+    """
+    sys.stdout.flush()
+    sys.stdout = open(os.dup(1), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)  # noqa: SIM115
+    os.dup2(2, 1)
+    return console.Printer(sys.stdout)
 
 
 def _together(run: Callable, out: console.Printer, say: Callable[[str], None]) -> int:

@@ -61,14 +61,14 @@ def test_two_processes_give_what_one_gives(folders, tmp_path):
     one, two = rows(tmp_path / "1.csv"), rows(tmp_path / "2.csv")
     assert len(one) == len(two) == 7 * 2 * 2
     for a, b in zip(one, two, strict=True):
-        assert float(a.pop("distance")) == pytest.approx(float(b.pop("distance")), rel=1e-5)
+        assert float(a.pop("distance")) == pytest.approx(float(b.pop("distance")), rel=1e-5, abs=1e-6)
         assert a == b
-    assert results[1].splitlines()[0] == results[2].splitlines()[0] and "| near " in results[2]
+    assert results[1].splitlines()[:2] == results[2].splitlines()[:2] and "| near " in results[2]
     means = [
         [row["metrics"]["SSIM"]["mean"] for row in json.loads((tmp_path / f"{n}.json").read_text())["candidates"]]
         for n in (1, 2)
     ]
-    np.testing.assert_allclose(*means, rtol=1e-5)
+    np.testing.assert_allclose(*means, rtol=1e-5, atol=1e-6)
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -76,7 +76,7 @@ def test_what_one_process_cannot_read_is_told_once_and_by_the_status_of_all(fold
     (folders[2] / "6.png").write_bytes(b"no picture")
     status, _, err = run(tmp_path, [*folders, "--metrics", "psnr", "--csv", tmp_path / "a.csv"], processes=2)
     assert status == [1, 1]
-    assert err[0].count("far/6") == 1 and "1 of 14 pairs could not be scored" in err[0]
+    assert err[0].count("\n  far/6: ") == 1 and "1 of 14 pairs could not be scored" in err[0]
     assert "could not be scored" not in err[1] and len(rows(tmp_path / "a.csv")) == 13
 
 
