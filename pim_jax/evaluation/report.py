@@ -375,14 +375,9 @@ class _Gallery:
         return page.distance_map(view.map, maximum=self._maximum, caption=f"Map of {self._of(pair)}")
 
     def _of(self, pair: Match) -> str:
-        several = len(self._comparison.candidates) > 1
-        return (
-            f"{self._metric.name}, {pair.candidate}"
-            if several and self._metric
-            else self._metric.name
-            if self._metric
-            else ""
-        )
+        if not self._metric:
+            return ""
+        return f"{self._metric.name}, {pair.candidate}" if len(self._comparison.candidates) > 1 else self._metric.name
 
     def _role(self, match: Match) -> str:
         return str(match.candidate) if len(self._comparison.candidates) > 1 else "Distorted"
