@@ -99,6 +99,7 @@ th[aria-sort=descending] button::after { content: " \25BC" }
 .exact { image-rendering: pixelated }
 .bar { display: grid; grid-template-columns: repeat(3, 1fr); gap: .1rem 0; max-width: 16rem;
   font-variant-numeric: tabular-nums }
+.bar span { white-space: nowrap }
 .bar img { grid-column: 1 / -1; width: 100%; height: .5rem }
 .bar :nth-child(3) { text-align: center }
 .bar :nth-child(4) { text-align: right }
