@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from disks import fill, small_disk
@@ -63,8 +64,12 @@ def test_prints_the_agreement_of_every_metric(capsys, rated, tmp_path):
         wanted = -spearmanr([float(row[name]) for row in rows], [9, 8, 7, 6, 5] * 2).statistic
         line = next(line for line in out.splitlines() if line.startswith(f"| {name} "))
         assert f" {wanted:.3f} [" in line
+    assert "Differences from PSNR on the same resamples" in out
+    first, second = (float(re.search(rf"\\| {name} +\\| (\\S+) \\[", out)[1]) for name in ("PSNR", "SSIM"))
+    last = [line for line in out.splitlines() if line.startswith("| SSIM")][-1]
+    assert float(last.split("|")[2].split()[0]) == pytest.approx(second - first, abs=0.0011)
     report = (tmp_path / "out" / "report.html").read_text()
-    assert "PSNR" in report and "scores.csv" in report and report.count("<img") > 10
+    assert "Differences from PSNR" in report and "scores.csv" in report and report.count("<img") > 10
 
 
 @pytest.mark.slow(kept="the reading of them, in test_iqa.py")
@@ -132,7 +137,7 @@ def test_a_second_run_only_reads_what_was_kept(capsys, rated, monkeypatch):
     arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr")
     first = run(capsys, *arguments)
 
-    def refuse(picture):
+    def refuse(picture, reader):
         raise AssertionError(f"{picture} was read again")
 
     monkeypatch.setattr("pim_jax.evaluation.pictures.read", refuse)
@@ -141,16 +146,18 @@ def test_a_second_run_only_reads_what_was_kept(capsys, rated, monkeypatch):
 
 @pytest.mark.slow(kept="the same of files, in test_eval.py")
 def test_a_run_that_is_interrupted_keeps_its_rows_and_goes_on(capsys, rated, tmp_path, monkeypatch):
-    monkeypatch.setattr("pim_jax.evaluation.measure.PIXELS_AT_ONCE", 2 * 64 * 64)  # two pairs at once
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    for module in ("fidelity", "structure"):
+        monkeypatch.setattr(f"pim_jax.baselines.{module}.Baseline.pixels_per_batch", 2 * 64 * 64)  # two pairs at once
     arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr,ssim")
     arguments += ("--csv", tmp_path / "pairs.csv")
     read, seen = pictures.read, []
 
-    def stopping(picture):
+    def stopping(picture, reader):
         seen.append(picture)
         if len(seen) == 6:  # of 12 pictures
             raise KeyboardInterrupt
-        return read(picture)
+        return read(picture, reader)
 
     monkeypatch.setattr(pictures, "read", stopping)
     status, _, said = run(capsys, *arguments)
@@ -237,7 +244,7 @@ def test_the_shift_of_references_is_a_column(capsys, rated):
         (["--benchmark", "bapps-2afc", "--data", "."], "2afc/val"),
         (["--benchmark", "imagenet-c", "--data", ".", "--shift", "1"], "--shift is for"),
         (["--benchmark", "bapps-jnd", "--data", ".", "--allow-missing"], "--allow-missing is for"),
-        (["a.png", "b.png", "--metrics", "psnr"], "go with --benchmark"),
+        (["a.png", "b.png", "--shift", "1"], "go with --benchmark"),
         (["--benchmark", "iqa", "--data", ".", "--maps", "m"], "--maps"),
         (["only.png"], "give two images"),
         ([], "give two images"),

@@ -1,10 +1,12 @@
 """The command that scores files, and the pairing and batching under it, on real files with an untrained metric."""
 
 import csv
+import json
 import re
 import subprocess
 import sys
 import unicodedata
+import uuid
 from pathlib import Path
 
 import jax
@@ -17,6 +19,9 @@ from pim_jax import convert, metric, stored
 from pim_jax.data import images
 from pim_jax.eval import main
 from pim_jax.evaluation import compare
+from pim_jax.evaluation.measure import by_size, stream
+from pim_jax.evaluation.pictures import Pair, Picture
+from pim_jax.evaluation.store import Store
 from pim_jax.model import pim as networks
 
 REPOSITORY = Path(__file__).parents[1]
@@ -64,7 +69,27 @@ def run(capsys, *arguments):
 
 
 def scores(out):
-    return {name: float(value) for name, value in (line.split("\t") for line in out.splitlines()[1:])}
+    lines = (line.split("\t") for line in out.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in lines}
+
+
+def as_pairs(matches):
+    return [Pair(Picture(match.reference), Picture(match.distorted)) for match in matches]
+
+
+def failures(matches):
+    """What is wrong with pairs that cannot be measured, by name."""
+    _, failed = by_size(as_pairs(matches))
+    return {matches[result.index].name: next(iter(result.problems.values())) for result in failed}
+
+
+def measured(pim, matches, tmp_path, **options):
+    """The results by name, nothing from the store."""
+    pairs = as_pairs(matches)
+    groups, failed = by_size(pairs)
+    with Store(tmp_path / f"{uuid.uuid4().hex}.sqlite") as store:
+        found = [*failed, *stream({"pim": pim}, pairs, groups, store, **options)]
+    return {matches[result.index].name: result for result in found}
 
 
 def truncate(path):
@@ -119,10 +144,10 @@ def test_pictures_of_a_format_that_is_not_read_are_missed(folders):
     pairs, unmatched = compare.pair_up(ref, out)
     assert [pair.name for pair in pairs] == ["2", "3", "4", "5", "a", "b", "c", "sub/a", "z.1"]
     assert unmatched == []
-    _, failed = compare.by_size(pairs)
-    assert [result.pair.name for result in failed] == ["2", "3", "4", "5"]
-    for result, name in zip(failed, ("2.heic", "3.jxl", "4.CR2", "5.exr"), strict=True):
-        assert f"{ref / name} cannot be read" in result.error
+    failed = failures(pairs)
+    assert list(failed) == ["2", "3", "4", "5"]
+    for error, name in zip(failed.values(), ("2.heic", "3.jxl", "4.CR2", "5.exr"), strict=True):
+        assert f"{ref / name} cannot be read" in error
 
 
 def test_pictures_without_an_extension_are_missed_by_nobody(folders):
@@ -140,8 +165,7 @@ def test_a_partner_that_cannot_be_read_is_named_itself(folders):
     (out / "2.jxl").write_bytes(b"\xff\x0a")
     pairs, unmatched = compare.pair_up(ref, out)
     assert unmatched == []  # "2.png has no partner" would send the user to look for a file that is there
-    _, (failed,) = compare.by_size(pairs)
-    assert failed.error.startswith(f"{out / '2.jxl'} cannot be read")
+    assert failures(pairs)["2"].startswith(f"{out / '2.jxl'} cannot be read")
 
 
 def test_folders_with_pictures_that_are_not_read_are_scored_with_exit_status_1(folders, capsys):
@@ -200,8 +224,7 @@ def test_a_link_to_a_picture_that_is_gone_is_named(folders):
     (ref / "gone.png").symlink_to(ref / "nothing.png")
     write(out / "gone.png", 0)
     pairs, _ = compare.pair_up(ref, out)
-    _, (failed,) = compare.by_size(pairs)
-    assert str(ref / "gone.png") in failed.error
+    assert str(ref / "gone.png") in failures(pairs)["gone"]
 
 
 def test_an_accent_pairs_as_macos_and_as_others_write_it(folders):
@@ -245,18 +268,123 @@ def test_what_cannot_be_paired_is_an_error(folders, tmp_path):
             compare.pair_up(a, b)
 
 
+# Candidates
+
+
+@pytest.fixture
+def codecs(tmp_path):
+    """Two originals, one in a subfolder, by two codecs at two qualities."""
+    for seed, name in enumerate(["a", "sub/b"]):
+        write(tmp_path / "ref" / f"{name}.png", seed)
+        for codec, quality, noise in [("x", "10", 30), ("x", "5", 60), ("y", "5", 50), ("y", "10", 20)]:
+            write(tmp_path / "all" / codec / quality / f"{name}.bmp", seed, noise=noise)
+    return tmp_path / "ref", tmp_path / "all"
+
+
+def named(pairs):
+    return [(pair.name, str(pair.candidate)) for pair in pairs]
+
+
+def test_a_folder_of_codecs_and_qualities_is_matched_with_every_original(codecs):
+    pairs, unmatched = compare.pair_up(*codecs)
+    assert unmatched == []
+    order = ["x/5", "x/10", "y/5", "y/10"]  # 5 before 10
+    assert named(pairs) == [(name, candidate) for name in ("a", "sub/b") for candidate in order]
+    assert pairs[0].candidate == compare.Candidate("x", "5")
+    assert pairs[4].distorted == codecs[1] / "x/5/sub/b.bmp"
+
+
+def test_codecs_given_one_by_one_keep_their_order_and_their_qualities(codecs):
+    ref, folder = codecs
+    pairs, _ = compare.pair_up(ref, folder / "y", folder / "x")
+    assert [str(pair.candidate) for pair in pairs[:4]] == ["y/5", "y/10", "x/5", "x/10"]
+    pairs, _ = compare.pair_up(ref, folder / "y/10", folder / "x/5")
+    assert [str(pair.candidate) for pair in pairs[:2]] == ["10", "5"]
+    pairs, _ = compare.pair_up(ref, folder / "y/10", folder / "x/10")  # of one name: more of the path
+    assert [str(pair.candidate) for pair in pairs[:2]] == ["y/10", "x/10"]
+    pairs, _ = compare.pair_up(ref, folder / "x")
+    assert [str(pair.candidate) for pair in pairs[:2]] == ["5", "10"]
+
+
+def test_originals_within_the_folder_of_candidates_are_none(codecs):
+    ref, folder = codecs
+    ref = ref.rename(folder / "originals")
+    pairs, unmatched = compare.pair_up(ref, folder)
+    assert {str(pair.candidate) for pair in pairs} == {"x/5", "x/10", "y/5", "y/10"}
+    assert unmatched == []
+
+
+def test_what_a_candidate_lacks_or_has_besides_is_named(codecs):
+    ref, folder = codecs
+    (folder / "y/5/a.bmp").unlink()
+    write(folder / "x/10/c.bmp", 3)
+    pairs, unmatched = compare.pair_up(ref, folder)
+    assert len(pairs) == 7
+    assert unmatched == [
+        f"{ref / 'a.png'} has no partner in {folder / 'y/5'}",
+        f"{folder / 'x/10/c.bmp'} has no partner in {ref}",
+    ]
+
+
+def test_a_folder_given_twice_is_refused(codecs):
+    ref, folder = codecs
+    with pytest.raises(ValueError, match="given twice"):
+        compare.pair_up(ref, folder / "x", folder / "y" / ".." / "x")
+    with pytest.raises(ValueError, match="shares its name"):
+        compare.pair_up(ref, folder / "x", ref.parent / "all" / "y" / "10" / "sub")
+
+
+def test_the_command_answers_which_is_closer_at_what_rate(codecs, capsys, tmp_path):
+    ref, folder = codecs
+    outputs = ["--csv", tmp_path / "o.csv", "--json", tmp_path / "o.json"]
+    status, out, err = run(capsys, ref, folder, "--metrics", "psnr,ssim", *outputs)
+    assert status == 0 and "from the sizes of BMP files" in err
+    with open(tmp_path / "o.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 4 * 2
+    means = {
+        (candidate, metric): np.mean(
+            [float(row["distance"]) for row in rows if (row["candidate"], row["weights"]) == (candidate, metric)]
+        )
+        for candidate in ("x/5", "x/10", "y/5", "y/10")
+        for metric in ("PSNR", "SSIM")
+    }
+    table = [line.split("|")[1:-1] for line in out.splitlines() if line.startswith("|")]
+    answer = {cells[0].strip(): cells for cells in table[2:6]}
+    assert (
+        list(answer) == sorted(answer, key=lambda candidate: means[candidate, "PSNR"])
+        and answer["y/10"][1].strip() == "2"
+    )
+    for (candidate, name), mean in means.items():
+        assert float(answer[candidate][3 + (name == "SSIM")].split()[0]) == pytest.approx(mean, rel=1e-3)
+    assert "| x/5 - y/5 " in out and "| y against x " in out
+    read = json.loads((tmp_path / "o.json").read_text())
+    assert [row["candidate"] for row in read["candidates"]] == list(answer) and len(read["pairs"]) == 8
+
+
+def test_several_files_are_scored_against_one(folders, weights, capsys):
+    ref, out = folders
+    status, printed, _ = run(capsys, ref / "a.png", out / "a.bmp", out / "b.bmp", "--ckpt", weights)
+    assert status == 0 and list(scores(printed)) == ["a.bmp", "b.bmp"]
+    alone = scores(run(capsys, ref / "a.png", out / "b.bmp", "--ckpt", weights)[1])["b"]
+    assert scores(printed)["b.bmp"] == pytest.approx(alone, rel=1e-5)
+
+
+def test_maps_of_candidates_are_in_their_folders(codecs, weights, capsys, tmp_path):
+    assert run(capsys, *codecs, "--ckpt", weights, "--maps", tmp_path / "maps")[0] == 0
+    assert (tmp_path / "maps/x/5/sub/b.png").exists() and (tmp_path / "maps/y/10/a.npy").exists()
+
+
 # Scoring
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3, None])
-def test_batches_do_not_change_the_scores(folders, pim, batch):
+@pytest.mark.parametrize("batch", [1, 3, None])
+def test_batches_do_not_change_the_scores(folders, pim, tmp_path, batch):
     pairs, _ = compare.pair_up(*folders)
-    groups, failed = compare.by_size(pairs)
-    assert (list(groups), failed) == ([(48, 64)], [])
-    results = list(compare.score(pim, groups, batch=batch))
-    assert [result.pair for result in results] == pairs
+    results = measured(pim, pairs, tmp_path, batch=batch)
+    assert list(results) == [pair.name for pair in pairs]
     alone = [float(pim.distance(images.read(pair.reference), images.read(pair.distorted))) for pair in pairs]
-    np.testing.assert_allclose([result.distance for result in results], alone, rtol=1e-5)
+    np.testing.assert_allclose([result.distances["pim"] for result in results.values()], alone, rtol=1e-5)
     assert len({round(value, 6) for value in alone}) == 5
 
 
@@ -264,42 +392,39 @@ def test_a_size_is_compiled_once_however_the_batches_divide(tmp_path, pim, caplo
     for seed in range(7):
         write(tmp_path / "ref" / f"{seed}.png", seed, size=(40, 56))
         write(tmp_path / "out" / f"{seed}.png", seed, size=(40, 56), noise=20)
-    groups, _ = compare.by_size(compare.pair_up(tmp_path / "ref", tmp_path / "out")[0])
+    pairs, _ = compare.pair_up(tmp_path / "ref", tmp_path / "out")
     with jax.log_compiles():
-        assert len(list(compare.score(pim, groups, batch=3))) == 7
+        assert len(measured(pim, pairs, tmp_path, batch=3)) == 7
     compiled = [record.getMessage() for record in caplog.records if "Compiling jit(_distance)" in record.getMessage()]
     assert len(compiled) == 1
 
 
-def test_maps_have_the_images_size_and_average_to_the_distance(folders, pim):
-    groups, _ = compare.by_size(compare.pair_up(*folders)[0])
-    plain = list(compare.score(pim, groups))
-    mapped = list(compare.score(pim, groups, with_maps=True))
-    for one, other in zip(plain, mapped, strict=True):
-        assert other.map.shape == (48, 64)
-        np.testing.assert_allclose(other.map.mean(), one.distance, rtol=1e-5)
-        np.testing.assert_allclose(other.distance, one.distance, rtol=1e-5)
+def test_maps_have_the_images_size_and_average_to_the_distance(folders, pim, tmp_path):
+    pairs, _ = compare.pair_up(*folders)
+    plain, mapped = measured(pim, pairs, tmp_path), measured(pim, pairs, tmp_path, mapped="pim")
+    for name, result in mapped.items():
+        assert result.map.shape == (48, 64)
+        np.testing.assert_allclose(result.map.mean(), plain[name].distances["pim"], rtol=1e-5)
+        np.testing.assert_allclose(result.distances["pim"], plain[name].distances["pim"], rtol=1e-5)
 
 
-def test_an_unreadable_image_costs_only_its_own_pair(folders, pim):
+def test_an_unreadable_image_costs_only_its_own_pair(folders, pim, tmp_path):
     _, out = folders
     pairs, _ = compare.pair_up(*folders)
-    groups, _ = compare.by_size(pairs)
-    right = {result.pair.name: result.distance for result in compare.score(pim, groups, batch=3)}
+    right = measured(pim, pairs, tmp_path, batch=3)
     truncate(out / "b.bmp")
-    results = {result.pair.name: result for result in compare.score(pim, groups, batch=3)}
-    assert str(out / "b.bmp") in results["b"].error
+    results = measured(pim, pairs, tmp_path, batch=3)
+    assert str(out / "b.bmp") in next(iter(results["b"].problems.values())) and not results["b"].distances
     for name in right.keys() - {"b"}:
-        np.testing.assert_allclose(results[name].distance, right[name], rtol=1e-5)
+        np.testing.assert_allclose(results[name].distances["pim"], right[name].distances["pim"], rtol=1e-5)
 
 
 def test_sizes_that_differ_are_an_error_that_names_files_and_sizes(tmp_path):
     write(tmp_path / "a.png", 0, size=(48, 64))
     write(tmp_path / "b.png", 0, size=(64, 48))
-    groups, failed = compare.by_size([compare.Match("b", tmp_path / "a.png", tmp_path / "b.png")])
-    assert groups == {}
+    error = failures([compare.Match("b", tmp_path / "a.png", tmp_path / "b.png")])["b"]
     for said in (str(tmp_path / "a.png"), "64x48", str(tmp_path / "b.png"), "48x64"):
-        assert said in failed[0].error
+        assert said in error
 
 
 # The command
@@ -318,6 +443,9 @@ def test_folders_print_every_pair_and_the_mean(folders, weights, capsys):
     assert (status, err) == (0, "")
     found = scores(printed)
     assert list(found) == ["a", "b", "c", "sub/a", "z.1", "mean of 5"]
+    assert re.search(
+        r"\n# untrained: 95 % interval \S+ to \S+, median \S+, worst z\.1\n# \S+ bits per pixel\n$", printed
+    )
     np.testing.assert_allclose(found.pop("mean of 5"), np.mean(list(found.values())), rtol=1e-4)
 
 
@@ -335,13 +463,18 @@ def test_the_csv_holds_every_pair_exactly(folders, weights, pim, capsys, tmp_pat
     run(capsys, ref, out, "--ckpt", weights, "--csv", tmp_path / "new" / "scores.csv")
     with open(tmp_path / "new" / "scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["reference", "distorted", "distance", "height", "width", "weights", "digest"]
+    assert list(rows[0])[:7] == ["reference", "distorted", "distance", "height", "width", "weights", "digest"]
+    assert list(rows[0])[7:] == ["candidate", "image", "bytes", "bits_per_pixel"]
+    for row in rows:
+        size = Path(row["distorted"]).stat().st_size
+        assert (row["candidate"], int(row["bytes"])) == ("out", size)
+        assert float(row["bits_per_pixel"]) == pytest.approx(8 * size / (48 * 64), rel=1e-5)
     assert [row["reference"] for row in rows] == [str(ref / f"{name}.png") for name in ("a", "b", "c", "sub/a", "z.1")]
     assert {(row["height"], row["width"], row["weights"], row["digest"]) for row in rows} == {
         ("48", "64", "untrained", pim.digest)
     }
-    groups, _ = compare.by_size(compare.pair_up(ref, out)[0])
-    assert [np.float32(row["distance"]) for row in rows] == [r.distance for r in compare.score(pim, groups)]
+    wanted = measured(pim, compare.pair_up(ref, out)[0], tmp_path).values()
+    assert [np.float32(row["distance"]) for row in rows] == [result.distances["pim"] for result in wanted]
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.csv"]
 
 

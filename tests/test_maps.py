@@ -29,7 +29,9 @@ def test_every_value_is_whole_pixels_of_its_colour(tmp_path, shape):
     values = smooth(*shape)
     picture, _ = drawn(tmp_path / "a.png", values, maximum=1.0)
     zoom = max(1, 640 // max(shape))
-    expected = matplotlib.colormaps["inferno"](values, bytes=True)[..., :3].repeat(zoom, axis=0).repeat(zoom, axis=1)
+    expected = (
+        matplotlib.colormaps["inferno"](np.sqrt(values), bytes=True)[..., :3].repeat(zoom, axis=0).repeat(zoom, axis=1)
+    )
     found = picture[64 : 64 + shape[0] * zoom, 16 : 16 + shape[1] * zoom]
     np.testing.assert_array_equal(found, expected)
 

@@ -8,7 +8,7 @@ from PIL import Image
 from pim_jax import baselines, metric
 from pim_jax.data import images
 from pim_jax.evaluation.corruptions import Change
-from pim_jax.evaluation.measure import measure
+from pim_jax.evaluation.measure import _Pictures, measure
 from pim_jax.evaluation.pictures import Pair, Picture, read
 from pim_jax.evaluation.store import Store
 from pim_jax.model import pim as networks
@@ -17,9 +17,9 @@ from pim_jax.model import pim as networks
 class Counting:
     """A metric that counts what it encodes, and stops the run where told."""
 
-    def __init__(self, inner, *, stop_after=None):
+    def __init__(self, inner, *, stop_after=None, pixels_per_batch=24 * 32):
         self.inner, self.stop_after, self.encoded = inner, stop_after, 0
-        self.pixels_per_batch = 3 * 24 * 32  # batches of three
+        self.pixels_per_batch = pixels_per_batch  # one picture on each device
 
     def __repr__(self):
         return repr(self.inner)
@@ -29,6 +29,9 @@ class Counting:
             raise KeyboardInterrupt
         self.encoded += len(x)
         return self.inner.embed(x)
+
+    def distance(self, x, y):
+        return self.between(self.embed(x), self.embed(y))
 
     def between(self, z_x, z_y):
         return self.inner.between(z_x, z_y)
@@ -81,7 +84,8 @@ def test_encodes_every_picture_once(pairs, store):
     counting = Counting(baselines.load("psnr"))
     measure({"PSNR": counting}, pairs, store)
     distinct = len({picture for pair in pairs for picture in pair})
-    assert distinct <= counting.encoded <= distinct + 2 * 3  # and what fills up the batches of two sizes
+    devices = jax.local_device_count()
+    assert distinct <= counting.encoded <= distinct + 3 * devices  # and what fills up the batches
 
 
 def test_measures_nothing_twice(pairs, store):
@@ -90,30 +94,83 @@ def test_measures_nothing_twice(pairs, store):
     np.testing.assert_array_equal(first["PSNR"], again["other name"])
 
 
+def one_by_one(monkeypatch):
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(pairs, store, monkeypatch):
-    monkeypatch.setattr("pim_jax.evaluation.measure.PIXELS_AT_ONCE", 3 * 24 * 32)
+    one_by_one(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         measure({"PSNR": Counting(baselines.load("psnr"), stop_after=6)}, pairs, store)
     counting = Counting(baselines.load("psnr"))
     resumed, _ = measure({"PSNR": counting}, pairs, store)
-    assert 0 < counting.encoded < 9 + 6
+    assert 0 < counting.encoded < 12  # of 13
     for index, pair in enumerate(pairs):
         wanted = baselines.load("psnr").distance(read(pair.reference)[None], read(pair.distorted)[None])[0]
         np.testing.assert_allclose(resumed["PSNR"][index], wanted, rtol=1e-5)
 
 
-def test_distances_are_told_as_soon_as_they_are_measured(pairs, store, monkeypatch):
-    monkeypatch.setattr("pim_jax.evaluation.measure.PIXELS_AT_ONCE", 3 * 24 * 32)
+def test_results_are_told_as_soon_as_they_are_measured(pairs, store, monkeypatch):
+    one_by_one(monkeypatch)
     told = {}
 
-    def done(indices, distances):
-        told.update({index: distances["PSNR"][index] for index in indices})
+    def done(result):
+        told[result.index] = result.distances["PSNR"]
 
     with pytest.raises(KeyboardInterrupt):
         measure({"PSNR": Counting(baselines.load("psnr"), stop_after=6)}, pairs, store, done=done)
     assert 0 < len(told) < len(pairs)
     found, _ = measure({"PSNR": baselines.load("psnr")}, pairs, store)
-    assert told == pytest.approx({index: found["PSNR"][index] for index in told})
+    assert told == pytest.approx({index: found["PSNR"][index] for index in told}, rel=1e-5)
+
+
+def test_no_more_is_held_than_two_batches_need(folder, store, monkeypatch):
+    """However many pairs there are: here 60 of one reference, two at a time."""
+    one_by_one(monkeypatch)
+    held = []
+    original = _Pictures.pixels
+
+    def watched(self, picture):
+        held.append(len(self._pixels))
+        return original(self, picture)
+
+    monkeypatch.setattr(_Pictures, "pixels", watched)
+    reference = Picture(folder / "a.png")
+    many = [Pair(reference, Picture(folder / "b.png", Change("shift", i % 7))) for i in range(60)]
+    measure({"PSNR": Counting(baselines.load("psnr"), pixels_per_batch=2 * 24 * 32)}, many, store)
+    assert max(held) <= 4
+
+
+def test_every_picture_is_read_once_for_all_metrics(pairs, store, monkeypatch):
+    opened = []
+
+    class Reader:
+        size = staticmethod(images.size)
+
+        def read(self, path):
+            opened.append(path)
+            return images.read(path)
+
+    measure({"PSNR": baselines.load("psnr"), "SSIM": baselines.load("ssim")}, pairs[:-1], store, reader=Reader())
+    assert len(opened) == len(set(opened)) == 12
+
+
+@pytest.mark.parametrize("devices", [1, 3, 8])
+def test_all_devices_share_a_batch_and_change_nothing(pairs, small_pim, store, monkeypatch, devices):
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:devices])
+    seen = []
+
+    class Watched(Counting):
+        def embed(self, x):
+            seen.append(len(x.sharding.device_set))
+            return super().embed(x)
+
+    found, _ = measure({"PSNR": Watched(baselines.load("psnr"))}, pairs, store)
+    assert max(seen) == devices
+    wanted = [
+        baselines.load("psnr").distance(read(pair.reference)[None], read(pair.distorted)[None])[0] for pair in pairs
+    ]
+    np.testing.assert_allclose(found["PSNR"], wanted, rtol=1e-5)
 
 
 def test_survives_pictures_that_cannot_be_compared(folder, pairs, store, tmp_path):
@@ -123,7 +180,9 @@ def test_survives_pictures_that_cannot_be_compared(folder, pairs, store, tmp_pat
     bad = [tmp_path / "damaged.png", tmp_path / "no picture.png", tmp_path / "absent.png", folder / "c.png"]
     mixed = [pairs[0], *(Pair(reference, Picture(path)) for path in bad), pairs[1]]
     done = []
-    found, problems = measure({"PSNR": baselines.load("psnr")}, mixed, store, done=lambda some, _: done.extend(some))
+    found, problems = measure(
+        {"PSNR": baselines.load("psnr")}, mixed, store, done=lambda result: done.append(result.index)
+    )
     np.testing.assert_array_equal(np.isnan(found["PSNR"]), [False, True, True, True, True, False])
     assert set(problems) == set(map(str, bad))
     assert "24x40" in problems[str(bad[-1])]

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from pim_jax.evaluation import scatter
@@ -53,6 +54,21 @@ def test_figures_of_any_number_of_kinds_and_points_are_drawn(kinds):
 def test_labels_stand_beside_their_points():
     axes = scatter.draw([1, 2, 3], {"A": [3, np.nan, 1]}, labels=["a", "b", "c$"], **LABELS).axes[0]
     assert [(text.get_text(), *text.xy) for text in axes.texts] == [("a", 1, 3), ("c$", 3, 1)]
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_labels_hide_neither_each_other_nor_points_nor_leave_the_panel(crowded):
+    rng = np.random.default_rng(0)
+    people, values = rng.normal(size=(2, 24)) * ([[1], [1]] if not crowded else [[0.05], [1]])
+    people[0] = 10 * crowded
+    axes = scatter.draw(people, {"A": values}, labels=[f"method {i:02}" for i in range(24)], **LABELS).axes[0]
+    axes.figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in axes.texts]
+    assert len(boxes) == 24
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        assert axes.bbox.padded(1).contains(box.x0, box.y0) and axes.bbox.padded(1).contains(box.x1, box.y1)
+        assert not any(box.contains(*point) for point in axes.transData.transform(points(axes)))
 
 
 def test_more_panels_than_fit_a_page_make_several_figures():

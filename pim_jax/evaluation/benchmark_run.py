@@ -7,17 +7,17 @@ and in the CSV's rows once it is measured, so that an interrupted run goes on wh
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from pim_jax import baselines, metrics
 from pim_jax.console import Printer
-from pim_jax.evaluation import datasets, markdown, outputs, report
-from pim_jax.evaluation.datasets.benchmark import Benchmark
-from pim_jax.evaluation.measure import measure
+from pim_jax.data import isolated
+from pim_jax.evaluation import datasets, loading, markdown, outputs, progress, report
+from pim_jax.evaluation.datasets.benchmark import Benchmark, differences
+from pim_jax.evaluation.measure import Measured, measure
 from pim_jax.evaluation.outputs import CsvOutput, attempt
 from pim_jax.evaluation.store import Store
 from pim_jax.metrics import MapMetric, Metric
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
     )
     inputs += {picture.path for pair in benchmark.pairs for picture in pair}  # also under other names, as by links
     outputs.check_places(args.csv, args.report, inputs)
-    loaded, skipped = _load(args.metrics or ["pim"], args.ckpt)
+    loaded, skipped = loading.load(args.metrics or ["pim"], args.ckpt)
     for name, reason in skipped.items():
         say(f"{name} is skipped: {reason}")
     out("\n".join([f"# {benchmark.title}", *(f"# {name}: {metric!r}" for name, metric in loaded.items())]))
@@ -64,6 +64,11 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
             _drop_unmeasured(distances, skipped, problems)
             scores = {name: benchmark.scores(values) for name, values in distances.items()}
             out(markdown.tables(scores))
+            gaps = differences(benchmark, distances)
+            if gaps:
+                out(
+                    f"\nDifferences from {next(iter(distances))} on the same resamples:\n\n{markdown.differences(gaps)}"
+                )
             out("\n".join(f"# {note}" for note in benchmark.notes))
             for doubt in benchmark.doubts(scores):
                 say(f"warning: {doubt}")
@@ -72,7 +77,7 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
             if args.report:
                 of_metrics = {name: repr(loaded[name]) for name in distances}
                 mapped = next((metric for metric in loaded.values() if isinstance(metric, MapMetric)), None)
-                about = {"metrics": of_metrics, "skipped": skipped, "unread": problems, "mapped": mapped}
+                about = {"metrics": of_metrics, "skipped": skipped, "unread": problems, "mapped": mapped, "gaps": gaps}
                 written += [
                     attempt(
                         say, report.of_benchmark, args.report, benchmark, distances, scores, command=command, **about
@@ -89,14 +94,19 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
 
 def _measure(benchmark: Benchmark, loaded: Mapping[str, Metric], table: CsvOutput, say) -> tuple[dict, dict[str, str]]:
     """The distances by metric, and what could not be measured; as they are measured, they go to the table."""
-    with Store(say=say) as kept, tqdm(total=len(benchmark.pairs), unit="pair", disable=None) as bar:
+    with (
+        isolated.Reader() as reader,
+        Store(say=say) as kept,
+        progress.bar(len(benchmark.pairs), "measuring", say) as bar,
+    ):
 
-        def done(indices: Sequence[int], distances: Mapping[str, np.ndarray]) -> None:
-            found = np.array([distances[name][indices] for name in distances])
-            table.add(_rows(benchmark, distances, np.asarray(indices)[~np.isnan(found).all(0)]))
-            bar.update(len(indices))
+        def done(result: Measured) -> None:
+            if result.distances:
+                of = {name: {result.index: result.distances.get(name, math.nan)} for name in loaded}
+                table.add(_rows(benchmark, of, [result.index]))
+            bar.update()
 
-        return measure(loaded, benchmark.pairs, kept, done=done)
+        return measure(loaded, benchmark.pairs, kept, reader=reader, done=done)
 
 
 def _drop_unmeasured(distances: dict[str, np.ndarray], skipped: dict[str, str], problems: Mapping[str, str]) -> None:
@@ -114,29 +124,13 @@ def _drop_unmeasured(distances: dict[str, np.ndarray], skipped: dict[str, str], 
         raise ValueError("no metric measured any pair: " + _listed({**skipped, **problems}))
 
 
-def _load(names: list[str], ckpt: str) -> tuple[dict[str, Metric], dict[str, str]]:
-    """Metrics by the name to show, and the reasons for those that this machine cannot run."""
-    loaded, skipped = {}, {}
-    for name in names:
-        try:
-            found = metrics.load(ckpt if name == "pim" else name)
-        except (ImportError, OSError) as error:
-            if name.lower() not in baselines.NAMES:
-                raise
-            skipped[name] = str(error)  # what it needs is not on this machine
-            continue
-        shown = found.name if found.name not in loaded else name
-        loaded[shown] = found
-    return loaded, skipped
-
-
 def _listed(problems: Mapping[str, str]) -> str:
     lines = [f"\n  {what}: {why}" for what, why in problems.items()]
     more = f"\n  and {len(lines) - LISTED} more" if len(lines) > LISTED else ""
     return "".join(lines[:LISTED]) + more
 
 
-def _rows(benchmark: Benchmark, distances: Mapping[str, np.ndarray], indices: Iterable[int]) -> Iterator[list]:
+def _rows(benchmark: Benchmark, distances: Mapping[str, Mapping[int, float]], indices: Iterable[int]) -> Iterator[list]:
     """Rows of pairs with their distances by every metric."""
     for index in indices:
         pictures = (text for picture in benchmark.pairs[index] for text in (picture.path, picture.treatment))

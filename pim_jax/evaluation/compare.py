@@ -1,92 +1,165 @@
-"""Compares image files: pairs the images of two folders, and scores pairs with few compilations in bounded memory."""
+"""Finds what is to be compared: images, their originals of the same names, and the codecs that they are from."""
 
-import contextlib
+import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import jax
-import numpy as np
-
-from pim_jax.data import images, kinds
-from pim_jax.evaluation.batches import padded, split
-from pim_jax.evaluation.store import Store, content, identity
+from pim_jax.data import kinds
 from pim_jax.files import is_system_file
-from pim_jax.metrics import Metric
 
-T = TypeVar("T")
 
-# Pairs are scored together up to this many pixels: enough to keep an accelerator busy, few enough for its memory.
-PIXELS_PER_BATCH = 2**18
+class Candidate(NamedTuple):
+    """What an image is from, such as a codec at a quality.
+
+    Attributes:
+      codec: the name of the folder, such as "jpeg".
+      quality: the name of the folder in it, such as "30"; empty if there is none.
+    """
+
+    codec: str
+    quality: str = ""
+
+    def __str__(self):
+        return f"{self.codec}/{self.quality}" if self.quality else self.codec
 
 
 class Match(NamedTuple):
-    """Two image files to compare, and the name that they share."""
+    """Two image files to compare, the name that they share, and what the second is from."""
 
     name: str
     reference: Path
     distorted: Path
+    candidate: Candidate = Candidate("")
 
 
-class Result(NamedTuple):
-    """What came of a pair: a distance, and a [H, W] map where asked for; or an error."""
+def pair_up(reference: Path, *others: Path) -> tuple[list[Match], list[str]]:
+    """Pairs images with their originals by their path in the folder without its extension.
 
-    pair: Match
-    size: tuple[int, int] | None = None
-    distance: float | None = None
-    map: np.ndarray | None = None
-    error: str | None = None
-
-
-def pair_up(a: Path, b: Path) -> tuple[list[Match], list[str]]:
-    """Pairs two images, or the images of two folders by their path in the folder without its extension.
+    In each of `others`, an image at `PATH` belongs to the original `PATH`. An image at `CODEC/QUALITY/PATH`, or
+    `CODEC/PATH`, belongs to it too if there is none at `PATH`. So folders may be given one by one, or the folder that
+    holds them.
 
     Args:
-      a: the reference image, or a folder, searched as by `images_in`.
-      b: the image to score, or a folder.
+      reference: the original image, or a folder of them, searched as by `images_in`.
+      others: the images to score, or folders.
 
     Returns:
-      the pairs by name, and a line for each picture that has no partner. A picture of a format that is not read can be
-      in a pair; `by_size` then gives a failed result.
+      the pairs by name, those of one original one after the other, candidates in the order given; and a line for each
+      picture that has no partner. A picture of a format that is not read can be in a pair, which then cannot be scored.
 
     Raises:
       OSError: a folder cannot be searched.
-      ValueError: a or b does not exist, one is a folder and the other a file, two images in one folder share a name, or
-        there is no pair at all.
+      ValueError: a path does not exist, one is a folder and the other a file, two images in one folder share a name,
+        two candidates have one name, or there is no pair at all.
 
     Example:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     for file in ("a/1.png", "a/2.png", "b/1.jpg"):
-      ...         Path(folder, file).parent.mkdir(exist_ok=True)
+      ...     for file in ("a/1.png", "b/jpeg/1.jpg", "b/webp/1.webp", "b/webp/2.webp"):
+      ...         Path(folder, file).parent.mkdir(exist_ok=True, parents=True)
       ...         Path(folder, file).touch()
       ...     pairs, unmatched = pair_up(Path(folder, "a"), Path(folder, "b"))
-      >>> [(pair.name, pair.distorted.name) for pair in pairs], len(unmatched)
-      ([('1', '1.jpg')], 1)
+      >>> [(str(pair.candidate), pair.name, pair.distorted.name) for pair in pairs], len(unmatched)
+      ([('jpeg', '1', '1.jpg'), ('webp', '1', '1.webp')], 1)
     """
-    for path in (a, b):
+    for path in (reference, *others):
         if not path.exists():
             raise ValueError(f"{path} does not exist; give two images or two folders")
-    if a.is_dir() != b.is_dir():
-        folder, file = (a, b) if a.is_dir() else (b, a)
-        raise ValueError(f"{folder} is a folder and {file} is a file; give two images or two folders")
-    if not a.is_dir():
-        return [Match(b.stem, a, b)], []
+    for path in others:
+        if path.is_dir() != reference.is_dir():
+            folder, file = (path, reference) if path.is_dir() else (reference, path)
+            raise ValueError(f"{folder} is a folder and {file} is a file; give two images or two folders")
+    if not reference.is_dir():
+        names = _distinct(others)
+        pairs = [
+            Match(other.stem, reference, other, Candidate(name)) for other, name in zip(others, names, strict=True)
+        ]
+        return pairs, []
 
-    references, distorted = _by_name(a), _by_name(b)
-    names = sorted(references.keys() & distorted.keys())
-    if not names:
+    originals = _by_name(reference)
+    pairs, unmatched = [], []
+    for folder, name in zip(others, _distinct(others), strict=True):
+        found, missed = _pair_up(originals, reference, folder, name, alone=len(others) == 1)
+        pairs += found
+        unmatched += missed
+    order = {candidate: place for place, candidate in enumerate(dict.fromkeys(pair.candidate for pair in pairs))}
+    return sorted(pairs, key=lambda pair: (pair.name, order[pair.candidate])), list(dict.fromkeys(unmatched))
+
+
+def _pair_up(
+    originals: dict[str, list[Path]], reference: Path, folder: Path, name: str, *, alone: bool
+) -> tuple[list[Match], list[str]]:
+    """The pairs of one of the folders that were given, and what has no partner in it."""
+    images = _without(reference, _by_name(folder), folder)
+    within: dict[str, dict[str, str]] = defaultdict(dict)  # by the path to the candidate: names of originals, of images
+    if images.keys() & originals.keys():
+        within[""] = {original: original for original in images.keys() & originals.keys()}
+    else:
+        for image in images:
+            prefix, original = _split(image, originals)
+            if original:
+                within[prefix][original] = image
+    if not within:
         raise ValueError(
-            f"no image in {a} (which has {len(references)}) shares its name with one in {b} (which has "
-            f"{len(distorted)}); images are paired by their path in the folder, without the extension"
+            f"no image in {reference} (which has {len(originals)}) shares its name with one in {folder} (which has "
+            f"{len(images)}); images are paired by their path in the folder, without the extension"
         )
-    unmatched = [*_without_partner(references, distorted, b), *_without_partner(distorted, references, a)]
-    return [Match(name, references[name][0], distorted[name][0]) for name in names], unmatched
+    used = {image for matched in within.values() for image in matched.values()}
+    pairs, unmatched = [], []
+    for prefix, matched in sorted(within.items(), key=lambda item: _natural(item[0])):
+        candidate = _candidate(prefix, name, alone)
+        pairs += [
+            Match(original, originals[original][0], images[image][0], candidate) for original, image in matched.items()
+        ]
+        unmatched += _without_partner(originals, matched, folder / prefix)
+    return pairs, [*unmatched, *_without_partner(images, used, reference)]
 
 
-def _without_partner(ours: dict[str, list[Path]], theirs: dict[str, list[Path]], folder: Path) -> Iterator[str]:
+def _without(reference: Path, images: dict[str, list[Path]], folder: Path) -> dict[str, list[Path]]:
+    """The images but for the originals, where their folder is in the one to be scored."""
+    reference, folder = reference.resolve(), folder.resolve()
+    if reference == folder or not reference.is_relative_to(folder):
+        return images
+    own = f"{reference.relative_to(folder).as_posix()}/"
+    return {name: paths for name, paths in images.items() if not name.startswith(own)}
+
+
+def _split(image: str, originals: dict[str, list[Path]]) -> tuple[str, str]:
+    """The path to the candidate and the name of the original, which is the longest that there is; empty for none."""
+    parts = image.split("/")
+    for place in range(1, len(parts)):
+        if (original := "/".join(parts[place:])) in originals:
+            return "/".join(parts[:place]), original
+    return "", ""
+
+
+def _candidate(prefix: str, name: str, alone: bool) -> Candidate:
+    if not prefix:
+        return Candidate(name)
+    codec, _, quality = (prefix if alone else f"{name}/{prefix}").rpartition("/")
+    return Candidate(codec, quality) if codec else Candidate(quality)
+
+
+def _distinct(paths: tuple[Path, ...]) -> list[str]:
+    """A name for each path: its last part, or as many as tell it from the others."""
+    parts = [path.resolve().parts for path in paths]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(some[-count:]).lstrip("/") for some in parts]
+        if len({*names}) == len(names):
+            return names
+    twice = next(path for path in paths if [other.resolve() for other in paths].count(path.resolve()) > 1)
+    raise ValueError(f"{twice} is given twice: leave one out")
+
+
+def _natural(text: str) -> list[str | int]:
+    """For sorting: 5 before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
+
+
+def _without_partner(ours: dict[str, list[Path]], theirs, folder: Path) -> Iterator[str]:
     for name, (image, *unread) in sorted(ours.items()):
         if name not in theirs:
             yield f"{image} has no partner in {folder}"
@@ -152,132 +225,3 @@ def _pictures(folder: Path, above: frozenset) -> Iterator[Path]:
             yield from _pictures(path, above | {identity})
         elif kinds.kind(path):
             yield path
-
-
-def by_size(
-    pairs: list[Match], size: Callable[[Path], tuple[int, int]] = images.size
-) -> tuple[dict[tuple[int, int], list[Match]], list[Result]]:
-    """Sorts pairs by the size of their images, because each size is compiled once.
-
-    Args:
-      pairs: what to compare.
-      size: gives the (height, width) of a file.
-
-    Returns:
-      the pairs by (height, width), and a failed result for each pair whose images do not open or differ in size.
-    """
-    groups, failed = defaultdict(list), []
-    for pair in pairs:
-        try:
-            groups[common_size(pair.reference, pair.distorted, size)].append(pair)
-        except (OSError, ValueError) as error:
-            failed.append(Result(pair, error=str(error)))
-    return dict(groups), failed
-
-
-def common_size(reference: T, distorted: T, size: Callable[[T], tuple[int, int]] = images.size) -> tuple[int, int]:
-    """The (height, width) of two images.
-
-    Args:
-      reference, distorted: image files, or what `size` takes.
-      size: gives the (height, width) of one.
-
-    Raises:
-      OSError, ValueError: one does not open, or they differ in size.
-    """
-    sizes = [size(image) for image in (reference, distorted)]
-    if sizes[0] != sizes[1]:
-        first, second = (f"{width}x{height}" for height, width in sizes)
-        raise ValueError(
-            f"{reference} is {first} and {distorted} is {second} (width x height): nothing is resized silently, so "
-            "crop or resize one of them"
-        )
-    return sizes[0]
-
-
-def score(
-    metric: Metric,
-    groups: dict[tuple[int, int], list[Match]],
-    *,
-    batch: int | None = None,
-    with_maps: bool = False,
-    read: Callable[[Path], np.ndarray] = images.read,
-    store: Store | None = None,
-) -> Iterator[Result]:
-    """Scores pairs of images, size by size.
-
-    Args:
-      metric: from `pim_jax.metrics.load`.
-      groups: pairs by (height, width), from `by_size`.
-      batch: pairs to score at once, at most; by default as many as make `PIXELS_PER_BATCH`.
-      with_maps: whether to compute maps too, which takes a `pim_jax.metrics.MapMetric`.
-      read: gives the pixels of a file.
-      store: of distances measured earlier, which are not measured again, unless maps are wanted. What is measured goes
-        there before it is yielded.
-
-    Yields:
-      a result for every pair, as soon as there is one. An image that cannot be read, or a size that the metric refuses,
-      gives a result with an error.
-    """
-    identified = identity(metric) if store and not with_maps else None
-    for (height, width), pairs in groups.items():
-        most = batch or max(1, PIXELS_PER_BATCH // (height * width))
-        # Every length is compiled too, so a size has one: the shortest that needs no more batches than `most` would.
-        length = _ceil(len(pairs), _ceil(len(pairs), most))
-        for some in split(pairs, length):
-            # With the length: another way to the same distance, such as that of `measure`, gives another last digit.
-            key = identified and f"{identified} distance in batches of {length}"
-            found, contents = _kept(store, key, some, (height, width)) if key else ({}, {})
-            new = list(_score_batch(metric, [pair for pair in some if pair not in found], length, with_maps, read))
-            if key:
-                rows = ((result.pair, result.distance) for result in new if not result.error)
-                store.put(key, [(*contents[pair], distance) for pair, distance in rows if pair in contents])
-            found |= {result.pair: result for result in new}
-            yield from (found[pair] for pair in some)
-
-
-def _ceil(a: int, b: int) -> int:
-    return -(-a // b)
-
-
-def _kept(
-    store: Store, key: str, pairs: list[Match], size: tuple[int, int]
-) -> tuple[dict[Match, Result], dict[Match, tuple[str, str]]]:
-    """What the store has of some pairs, and the contents of the files that can be read."""
-    contents = {}
-    for pair in pairs:
-        with contextlib.suppress(OSError):
-            contents[pair] = content(pair.reference), content(pair.distorted)
-    known = zip(contents, store.get(key, list(contents.values())), strict=True)
-    return {pair: Result(pair, size, value) for pair, value in known if value is not None}, contents
-
-
-def _score_batch(metric, pairs: list[Match], length: int, with_maps: bool, read) -> Iterator[Result]:
-    readable, x, y = [], [], []
-    for pair in pairs:
-        try:
-            reference, distorted = read(pair.reference), read(pair.distorted)
-        except (OSError, ValueError) as error:
-            yield Result(pair, error=str(error))
-        else:
-            readable.append(pair)
-            x.append(reference)
-            y.append(distorted)
-    if not readable:
-        return
-    x, y = (np.stack(padded(batch, length)) for batch in (x, y))
-    try:
-        if with_maps:  # a map's mean is the distance: computing both would take twice as long
-            found = np.asarray(metric.distance_map(x, y))
-            distances = found.mean((1, 2), dtype=np.float64).astype(np.float32)
-        else:
-            found = [None] * length
-            distances = np.asarray(metric.distance(x, y))
-    except (ValueError, jax.errors.JaxRuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        if isinstance(error, jax.errors.JaxRuntimeError):  # most often, too little memory
-            reason += f" (in a batch of {length}; a smaller --batch needs less memory)"
-        yield from (Result(pair, error=reason) for pair in readable)
-        return
-    for pair, distance, difference in zip(readable, distances, found, strict=False):
-        yield Result(pair, x.shape[1:3], float(distance), difference)

@@ -10,17 +10,47 @@ from pim_jax.console import printable
 from pim_jax.writing import replacing
 
 DPI = 100
+COLOURS = "inferno"  # perceptually uniform, dark where images look alike
+
+
+def shares(values: np.ndarray, maximum: float) -> np.ndarray:
+    """Values as shares of the one scale of colours that all maps have, in files and in reports.
+
+    The scale is of square roots: the maps of a run often differ by orders of magnitude, and share one scale.
+
+    Args:
+      values: of a map.
+      maximum: the value of the brightest colour, above 0.
+
+    Returns:
+      0 to 1.
+
+    Example:
+      >>> shares(np.array([-1.0, 0.0, 1.0, 4.0, 9.0]), 4.0).tolist()
+      [0.0, 0.0, 0.5, 1.0, 1.0]
+    """
+    return np.sqrt(np.clip(np.asarray(values) / np.asarray(values).dtype.type(maximum), 0, 1))
+
+
+def ticks(maximum: float) -> tuple[float, float, float]:
+    """The values at the beginning, the middle and the end of the scale.
+
+    Example:
+      >>> ticks(4.0)
+      (0.0, 1.0, 4.0)
+    """
+    return 0.0, maximum / 4, maximum
 
 
 def draw(values: np.ndarray, path: Path, *, maximum: float, title: str, subtitle: str, text: dict[str, str]) -> None:
-    """Writes a distance map as a PNG: a perceptually uniform colour map, dark where the images look alike.
+    """Writes a distance map as a PNG, with the values of its colours on a bar.
 
     Every value is drawn as a square of whole pixels, so nothing is smoothed; only maps longer than 2048 are shrunk.
 
     Args:
       values: [H, W], a map from `pim.distance_map`.
       path: the PNG to write; its folder is made if need be.
-      maximum: the value of the brightest colour, above 0. One value for a whole run makes its pictures comparable.
+      maximum: the value of the brightest colour (see `shares`). One for a whole run makes its pictures comparable.
       title: the first line above the map; of a long one, the end.
       subtitle: the second line, smaller.
       text: what to store in the PNG's text chunks, by keyword.
@@ -44,9 +74,11 @@ def draw(values: np.ndarray, path: Path, *, maximum: float, title: str, subtitle
     figure = Figure(figsize=(figure_width / DPI, figure_height / DPI), dpi=DPI)
     axes = figure.add_axes(box(left, top, width, height))
     axes.set_axis_off()
-    shown = axes.imshow(values, cmap="inferno", vmin=0, vmax=maximum, aspect="auto")
+    shown = axes.imshow(shares(values, maximum), cmap=COLOURS, vmin=0, vmax=1, aspect="auto")
     bar_axes = figure.add_axes(box(left + width + gap, top, bar, height))
-    colour_bar = figure.colorbar(shown, cax=bar_axes)
+    places = np.linspace(0, 1, 5)
+    colour_bar = figure.colorbar(shown, cax=bar_axes, ticks=places)
+    colour_bar.ax.set_yticklabels([f"{maximum * place**2:.3g}" for place in places])
     colour_bar.ax.tick_params(labelsize=9)
     colour_bar.outline.set_visible(False)
     title, text = printable(title), {key: printable(value) for key, value in text.items()}

@@ -23,11 +23,24 @@ def tables(scores: Mapping[str, Mapping[str, Estimate]]) -> str:
     """
     columns = list(next(iter(scores.values())))
     main, others = columns[:MAIN_COLUMNS], columns[MAIN_COLUMNS:]
-    tables = [_table([["", *main], *([name, *(cell(row[c]) for c in main)] for name, row in scores.items())])]
+    tables = [table([["", *main], *([name, *(cell(row[c]) for c in main)] for name, row in scores.items())])]
     if others:
         rows = ([column, *(number(row[column].value) for row in scores.values())] for column in others)
-        tables.append(_table([["", *scores], *rows]))
+        tables.append(table([["", *scores], *rows]))
     return "\n\n".join(tables)
+
+
+def differences(gaps: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """Returns how much better metrics are than another, a metric per row, in the main columns.
+
+    Example:
+      >>> print(differences({"pim-1": {"SROCC": Estimate(0.06, 0.01, 0.11)}}))
+      |       | SROCC                |
+      |-------|----------------------|
+      | pim-1 | 0.060 [0.010, 0.110] |
+    """
+    columns = list(next(iter(gaps.values())))[:MAIN_COLUMNS]
+    return table([["", *columns], *([name, *(cell(row[c]) for c in columns)] for name, row in gaps.items())])
 
 
 def number(value: float) -> str:
@@ -41,7 +54,8 @@ def cell(estimate: Estimate) -> str:
     return value if math.isnan(estimate.low) else f"{value} [{low}, {high}]"
 
 
-def _table(rows: list[list[str]]) -> str:
+def table(rows: list[list[str]]) -> str:
+    """Rows of texts, the first of which is the header, as a table in Markdown."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from pim_jax.console import printable
 
 _LONGEST = 255  # bytes of a file's name, on all common file systems
 _SUFFIX = ".partial"
+_AT_ONCE = 1000  # rows that are encoded together
 
 
 def partial(path: Path) -> Path:
@@ -27,11 +29,18 @@ def partial(path: Path) -> Path:
     return writing.target(path).with_name(name + _SUFFIX)
 
 
-def check_places(csv: Path | None, report: Path | None, inputs: Iterable[Path], *, maps: Iterable[Path] = ()) -> None:
+def check_places(
+    csv: Path | None,
+    report: Path | None,
+    inputs: Iterable[Path],
+    *,
+    json: Path | None = None,
+    maps: Iterable[Path] = (),
+) -> None:
     """Checks, before any work, that outputs can be written and that none replaces an input or another output.
 
     Args:
-      csv, report: of the command line.
+      csv, report, json: of the command line.
       inputs: as for `writing.check_outputs`.
       maps: the files of all maps.
 
@@ -41,6 +50,8 @@ def check_places(csv: Path | None, report: Path | None, inputs: Iterable[Path], 
     outputs = [("--maps", path) for path in maps]
     if report:
         outputs.append(("--report", report))
+    if json:
+        outputs.append(("--json", json))
     if csv:
         outputs.append(("--csv", csv))
     if csv and not writing.is_stream(csv):
@@ -129,8 +140,10 @@ class CsvOutput:
         """
         if self._path is None:
             return
-        with writing.replacing(self._path) as temporary:
-            temporary.write_bytes(_encoded([header or self._header, *rows]))
+        whole = itertools.chain([header or self._header], rows)
+        with writing.replacing(self._path) as temporary, open(temporary, "wb") as file:
+            while some := list(itertools.islice(whole, _AT_ONCE)):
+                file.write(_encoded(some))
         if self._file:
             self._file.close()
             self._file = None

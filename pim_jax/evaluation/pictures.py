@@ -1,8 +1,8 @@
-"""What a benchmark compares: image files, as they are or changed in a way that can be named and repeated."""
+"""What is compared: image files, as they are or changed in a way that can be named and repeated."""
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -41,11 +41,20 @@ class Pair(NamedTuple):
     distorted: Picture
 
 
-def read(picture: Picture) -> np.ndarray:
+class Reader(Protocol):
+    """What reads image files: the module `pim_jax.data.images`, or an `isolated.Reader`."""
+
+    def read(self, path: str | os.PathLike) -> np.ndarray: ...
+
+    def size(self, path: str | os.PathLike) -> tuple[int, int]: ...
+
+
+def read(picture: Picture, reader: Reader = images) -> np.ndarray:
     """The picture as the metrics take it.
 
     Args:
       picture: what to read.
+      reader: reads the file.
 
     Returns:
       [H, W, 3] float32 in [0, 1].
@@ -53,20 +62,36 @@ def read(picture: Picture) -> np.ndarray:
     Raises:
       OSError, ValueError: as `pim_jax.data.images.read`.
     """
-    image = images.read(picture.path)
+    image = reader.read(picture.path)
     if picture.side and image.shape[:2] != (picture.side, picture.side):
         image = _resize(image, picture.side)
     return corruptions.apply(image, picture.change) if picture.change else image
 
 
-def size(picture: Picture) -> tuple[int, int]:
+def size(picture: Picture, reader: Reader = images) -> tuple[int, int]:
     """The height and width that `read` will return, from the file's header alone.
 
     Raises:
       OSError, ValueError: as `pim_jax.data.images.size`.
     """
-    found = images.size(picture.path)
+    found = reader.size(picture.path)
     return (picture.side, picture.side) if picture.side else found
+
+
+def common_size(pair: Pair, reader: Reader = images) -> tuple[int, int]:
+    """The (height, width) of the pictures of a pair.
+
+    Raises:
+      OSError, ValueError: one does not open, or they differ in size.
+    """
+    sizes = [size(picture, reader) for picture in pair]
+    if sizes[0] != sizes[1]:
+        first, second = (f"{width}x{height}" for height, width in sizes)
+        raise ValueError(
+            f"{pair.reference} is {first} and {pair.distorted} is {second} (width x height): nothing is resized "
+            "silently, so crop or resize one of them"
+        )
+    return sizes[0]
 
 
 def _resize(image: np.ndarray, side: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 MANY = 1000  # points in a panel above which they are drawn as pixels
 PANELS = 6  # in a figure at most, so that it fits a printed page
@@ -80,6 +81,11 @@ def draw(
     if len(names) > 1:
         points = [Line2D([], [], marker="o", linestyle="", markersize=5, color=colours[name]) for name in names]
         figure.legend(points, names, loc="outside lower center", ncols=_LEGEND_COLUMNS, fontsize=8, frameon=False)
+    if labels:
+        figure.draw_without_rendering()  # texts are placed among pixels, which the layout decides on
+        figure.set_layout_engine("none")
+        for axes, values in zip(panels, metrics.values(), strict=False):
+            _label(axes, people, np.asarray(values, float), labels)
     return figure
 
 
@@ -95,11 +101,44 @@ def _panel(axes, people, values, colours, labels) -> None:
     axes.scatter(people[order], values[order], c=list(colours[order]), **style)
     axes.tick_params(labelsize=8)
     if labels:
-        axes.margins(0.1)
-        for i in shown:  # towards the middle, where there is room
-            side, align = (4, "left") if people[i] < people[shown].mean() else (-4, "right")
-            text = {"fontsize": 6, "ha": align, "va": "center", "parse_math": False}
-            axes.annotate(labels[i], (people[i], values[i]), (side, 0), textcoords="offset points", **text)
+        axes.margins(0.15)
+
+
+def _label(axes, people, values, labels: Sequence[str]) -> None:
+    """Writes a text beside each point, where it hides neither a point nor another text, with a line if it is far."""
+    shown = np.flatnonzero(np.isfinite(people) & np.isfinite(values))
+    points = axes.transData.transform(np.stack([people[shown], values[shown]], 1))  # in pixels
+    taken = [Bbox.from_extents(*(point - 2), *(point + 2)) for point in points]
+    style = {"fontsize": 6, "ha": "center", "va": "center", "parse_math": False}
+    scale = 72 / axes.figure.dpi
+    for i, point in sorted(zip(shown, points, strict=True), key=lambda one: -one[1][1]):
+        measured = axes.text(0, 0, labels[i], **style)
+        width, height = measured.get_window_extent().size
+        measured.remove()
+        room = np.array([width, height]) / 2
+        places = [reach * way + np.sign(np.round(way, 3)) * room for reach in _REACHES for way in _WAYS]
+        boxes = [Bbox.from_extents(*(point + place - room), *(point + place + room)) for place in places]
+        costs = [sum(box.overlaps(other) for other in taken) + 10 * (not _holds(axes.bbox, box)) for box in boxes]
+        best = int(np.argmin(costs))  # the first of the best, which is the nearest
+        taken.append(boxes[best])
+        line = {"arrowstyle": "-", "linewidth": 0.4, "color": "0.5", "shrinkA": 0, "shrinkB": 1, "relpos": (0.5, 0.5)}
+        far = np.hypot(*places[best]) > np.hypot(*(room + _REACHES[1]))
+        axes.annotate(
+            labels[i],
+            (people[i], values[i]),
+            tuple(scale * places[best]),
+            textcoords="offset points",
+            arrowprops=line if far else None,
+            **style,
+        )
+
+
+_REACHES = (4, 10, 18, 28, 40, 54, 70)  # pixels from a point to its text
+_WAYS = [np.array([np.cos(angle), np.sin(angle)]) for angle in np.linspace(0, 2 * np.pi, 16, endpoint=False)]
+
+
+def _holds(outer: Bbox, inner: Bbox) -> bool:
+    return outer.x0 <= inner.x0 and inner.x1 <= outer.x1 and outer.y0 <= inner.y0 and inner.y1 <= outer.y1
 
 
 def _colours(count: int) -> list:

@@ -13,7 +13,7 @@ from pim_jax.evaluation.datasets import find
 from pim_jax.evaluation.datasets import shifts as shifting
 from pim_jax.evaluation.datasets.benchmark import Disagreement, contradicted
 from pim_jax.evaluation.pictures import Pair, Picture
-from pim_jax.evaluation.statistics import Estimate
+from pim_jax.evaluation.statistics import Estimate, Resampled
 
 # The folders, and what Table 1 calls them.
 _2AFC = {
@@ -50,7 +50,7 @@ class TwoAlternatives:
     judge: np.ndarray
     higher_is_better = True
 
-    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+    def resampled(self, distances: np.ndarray) -> Resampled:
         """Per cent of raters who agree; All is the mean over triplets, as in Table 1. Intervals resample triplets."""
         d0, d1 = distances.reshape(-1, len(self.shifts), 2).T
         measured = ~np.isnan(d0 + d1).any(0)
@@ -69,7 +69,11 @@ class TwoAlternatives:
                 **dict(zip(names, means, strict=True)),
             }
 
-        return statistics.bootstrap(columns, np.arange(measured.sum()))
+        return Resampled(columns, np.arange(measured.sum()))
+
+    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+        """As `resampled`, of all items, with intervals."""
+        return statistics.bootstrap(*self.resampled(distances))
 
     def figures(self, distances: Mapping[str, np.ndarray]) -> dict[str, Figure]:
         """For every metric, how much closer the second patch is, against the fraction of raters who say that it is."""
@@ -115,7 +119,7 @@ class JustNoticeable:
     same: np.ndarray
     higher_is_better = True
 
-    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+    def resampled(self, distances: np.ndarray) -> Resampled:
         """mAP; All takes the pairs of both categories as one set, as in Table 1. Intervals resample pairs."""
         distances = distances.reshape(-1, len(self.shifts)).T
         measured = ~np.isnan(distances).any(0)
@@ -133,7 +137,11 @@ class JustNoticeable:
                 **{name: precision(0, chosen[categories[chosen] == name]) for name in _JND.values()},
             }
 
-        return statistics.bootstrap(columns, np.arange(len(same)))
+        return Resampled(columns, np.arange(len(same)))
+
+    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+        """As `resampled`, of all items, with intervals."""
+        return statistics.bootstrap(*self.resampled(distances))
 
     def figures(self, distances: Mapping[str, np.ndarray]) -> dict[str, Figure]:
         """For every metric, the distance by the fraction of raters who took the patches for the same."""

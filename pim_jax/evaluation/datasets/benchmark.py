@@ -7,8 +7,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from matplotlib.figure import Figure
 
+from pim_jax.evaluation import statistics
 from pim_jax.evaluation.pictures import Pair
-from pim_jax.evaluation.statistics import Estimate
+from pim_jax.evaluation.statistics import Estimate, Resampled
 
 
 class Disagreement(NamedTuple):
@@ -45,6 +46,10 @@ class Benchmark(Protocol):
         """How well one metric does, by column, the most important first."""
         ...
 
+    def resampled(self, distances: np.ndarray) -> Resampled:
+        """What `scores` are of any part of the set; not there where nobody answered."""
+        ...
+
     def figures(self, distances: Mapping[str, np.ndarray]) -> dict[str, Figure]:
         """Plots of several metrics' distances (by metric's name), by caption."""
         ...
@@ -56,6 +61,27 @@ class Benchmark(Protocol):
     def doubts(self, scores: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
         """What the `scores` of all metrics make doubtful in the data, such as the direction of the ratings."""
         ...
+
+
+def differences(benchmark: Benchmark, distances: Mapping[str, np.ndarray]) -> dict[str, dict[str, Estimate]]:
+    """How much better each metric is than the first, on the pairs that both measured.
+
+    Args:
+      benchmark: where it says how people answered; another has no differences.
+      distances: [pairs] by metric.
+
+    Returns:
+      by each metric but the first, its `scores` minus those of the first.
+    """
+    if not benchmark.higher_is_better:
+        return {}
+    first, *others = distances
+    found = {}
+    for name in others:
+        both = ~np.isnan(distances[name]) & ~np.isnan(distances[first])
+        of = (benchmark.resampled(np.where(both, distances[metric], np.nan)) for metric in (name, first))
+        found[name] = statistics.difference(*of)
+    return found
 
 
 def contradicted(scores: Mapping[str, Mapping[str, Estimate]], column: str, *, chance: float, advice: str) -> list[str]:

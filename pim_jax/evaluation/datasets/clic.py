@@ -17,7 +17,7 @@ from pim_jax.evaluation.datasets.bapps import worst_triplets
 from pim_jax.evaluation.datasets.benchmark import Disagreement, contradicted
 from pim_jax.evaluation.datasets.table import Row
 from pim_jax.evaluation.pictures import Pair, Picture
-from pim_jax.evaluation.statistics import Estimate, two_alternative_agreement
+from pim_jax.evaluation.statistics import Estimate, Resampled, two_alternative_agreement
 from pim_jax.files import is_system_file
 
 _LISTED = 3  # of many missing images, how many an error names
@@ -63,7 +63,7 @@ class Codecs:
     answers: Mapping[Question, tuple[int, int]]
     higher_is_better = True
 
-    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+    def resampled(self, distances: np.ndarray) -> Resampled:
         """Spearman's correlation with Elo, and the agreement with answers in per cent. Intervals resample originals."""
         totals, counts = self._by_method(distances)
         elo = [self.elo[method] for method in self._methods()]
@@ -78,7 +78,11 @@ class Codecs:
                 found["2AFC"] = float(_ratio(weights @ agree, weights @ asked))
             return found
 
-        return statistics.bootstrap(columns, np.arange(len(totals)))
+        return Resampled(columns, np.arange(len(totals)))
+
+    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+        """As `resampled`, of all items, with intervals."""
+        return statistics.bootstrap(*self.resampled(distances))
 
     def figures(self, distances: Mapping[str, np.ndarray]) -> dict[str, Figure]:
         """For every metric, the mean distance of every method by its Elo; none if the methods are not known."""

@@ -14,7 +14,7 @@ from pim_jax.evaluation import scatter, statistics
 from pim_jax.evaluation.datasets import shifts as shifting
 from pim_jax.evaluation.datasets.benchmark import Disagreement, contradicted
 from pim_jax.evaluation.pictures import Pair, Picture
-from pim_jax.evaluation.statistics import Estimate
+from pim_jax.evaluation.statistics import Estimate, Resampled
 
 _WORST = 12
 _LISTED = 3  # of many missing images, how many an error names
@@ -59,7 +59,7 @@ class Rated:
     if_contradicted: str = "check that its scores are as published"
     higher_is_better = True
 
-    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+    def resampled(self, distances: np.ndarray) -> Resampled:
         """SROCC, KROCC and PLCC of all images, and SROCC within each kind. Intervals resample the references."""
         distances = distances.reshape(-1, len(self.shifts)).T
         measured = np.flatnonzero(~np.isnan(distances).any(0))
@@ -81,7 +81,11 @@ class Rated:
             of_kinds = {f"SROCC, {name}": value for name, value in zip(names, within, strict=True)}
             return found | (mean | shifted | of_kinds if len(names) > 1 else shifted)
 
-        return statistics.bootstrap(columns, [str(self.ratings[i].reference) for i in measured])
+        return Resampled(columns, np.array([str(self.ratings[i].reference) for i in measured]))
+
+    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+        """As `resampled`, of all items, with intervals."""
+        return statistics.bootstrap(*self.resampled(distances))
 
     def figures(self, distances: Mapping[str, np.ndarray]) -> dict[str, Figure]:
         """For every metric, the distance by the published score."""

@@ -19,7 +19,7 @@ import numpy as np
 from pim_jax import cache, provenance
 from pim_jax.evaluation import pictures
 from pim_jax.evaluation.batches import padded, split
-from pim_jax.evaluation.compare import PIXELS_PER_BATCH, common_size
+from pim_jax.evaluation.measure import PIXELS_PER_BATCH
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.spips import parts
 from pim_jax.spips.config import SpipsModel
@@ -48,7 +48,7 @@ def of_pairs(
     weights = parts.load(model)
     smallest = parts.smallest_size(weights)
     for pair in pairs:
-        if min(size := common_size(*pair, size=pictures.size)) < smallest:
+        if min(size := pictures.common_size(pair)) < smallest:
             raise ValueError(f"{pair.reference} is {size[0]} x {size[1]}; SPIPS needs {smallest} x {smallest} pixels")
     content = functools.cache(lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
     found = {}

@@ -1,0 +1,36 @@
+"""The metrics that a command line names."""
+
+from collections.abc import Sequence
+
+from pim_jax import baselines, metrics
+from pim_jax.metrics import Metric
+
+
+def load(names: Sequence[str], ckpt: str) -> tuple[dict[str, Metric], dict[str, str]]:
+    """Loads metrics.
+
+    Args:
+      names: what `metrics.load` takes, or "pim" for the one that `ckpt` names.
+      ckpt: what `metrics.load` takes.
+
+    Returns:
+      metrics by the name to show, and by name the reasons for those that this machine cannot run.
+
+    Raises:
+      OSError, ValueError, ImportError: as `metrics.load`, for what is no metric of the literature.
+
+    Example:
+      >>> load(["psnr"], "pim-1")
+      ({'PSNR': Baseline('PSNR', dm-pix 0.4.5)}, {})
+    """
+    loaded, skipped = {}, {}
+    for name in names:
+        try:
+            found = metrics.load(ckpt if name == "pim" else name)
+        except (ImportError, OSError) as error:
+            if name.lower() not in baselines.NAMES:
+                raise
+            skipped[name] = str(error)  # what it needs is not on this machine
+            continue
+        loaded[found.name if found.name not in loaded else name] = found
+    return loaded, skipped
