@@ -12,13 +12,13 @@ images.
 """
 
 import json
+import math
 import statistics
 import sys
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from pictures import save
 
@@ -30,14 +30,8 @@ AGREEMENTS = (DOCS / "agreement-tid2013.md", DOCS / "agreement-raid.md")
 OWN, OTHERS = "tab:red", "0.35"
 SIZE = [512, 768]  # of the pair that is timed
 INCHES = 3.9, 6.6  # so that it is read at 390 pixels, the width of a telephone
-# Where a label may be, as (right, up) in points and the side of it that is there. The first that is free is taken.
-_HORIZONTAL = {1: "left", 0: "center", -1: "right"}
-_VERTICAL = {1: "bottom", 0: "center", -1: "top"}
-PLACES = [
-    (distance * right, distance * up, _HORIZONTAL[right], _VERTICAL[up])
-    for distance in (5, 9, 14, 20, 28, 38, 50, 64)
-    for right, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
-]
+# Where a label may be: (points from its dot, angle). The first place that is free is taken.
+PLACES = [(distance, turn * math.pi / 8) for distance in range(5, 85, 4) for turn in (0, 8, 4, 12, *range(16))]
 WITH_LINE = 9  # points from its dot to a label that needs a line to it
 
 
@@ -80,31 +74,26 @@ def label(axes: Axes, dots: dict[str, tuple[float, float]], own: set[str]) -> No
     centres = axes.transData.transform(list(dots.values()))
     taken = [Bbox.from_bounds(x - 3 * scale, y - 3 * scale, 6 * scale, 6 * scale) for x, y in centres]
     for name in sorted(dots, key=lambda name: name not in own):  # our own first: they get the nearest places
-        tried = []
-        for right, up, horizontal, vertical in PLACES:
-            text = axes.annotate(
-                name,
-                dots[name],
-                (right, up),
-                textcoords="offset points",
-                ha=horizontal,
-                va=vertical,
-                fontsize=8,
-                color=OWN if name in own else OTHERS,
-                fontweight="bold" if name in own else "normal",
-                arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
-                if max(abs(right), abs(up)) >= WITH_LINE
-                else None,
-            )
-            box = Text.get_window_extent(text).padded(scale)  # of the text, without its line
-            tried.append((hidden(box, taken, axes.get_window_extent()), len(tried), box, text))
-            if tried[-1][0] == 0:
-                break
-        _, best, box, _ = min(tried, key=lambda found: found[:2])
-        taken.append(box)
-        for _, index, _, text in tried:
-            if index != best:
-                text.remove()
+        style = {"color": OWN if name in own else OTHERS, "fontweight": "bold" if name in own else "normal"}
+        centred = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 8}
+        text = axes.annotate(name, dots[name], (0, 0), **centred, **style)
+        box = text.get_window_extent().padded(scale)
+        text.remove()
+        places = [(distance, *shift(box, scale, distance, angle)) for distance, angle in PLACES]
+        hides = [hidden(box.translated(right, up), taken, axes.get_window_extent()) for _, right, up in places]
+        distance, right, up = places[hides.index(min(hides))]
+        line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
+        arrow = line if distance >= WITH_LINE else None
+        axes.annotate(name, dots[name], (right / scale, up / scale), arrowprops=arrow, **centred, **style)
+        taken.append(box.translated(right, up))
+
+
+def shift(box: Bbox, scale: float, distance: float, angle: float) -> tuple[float, float]:
+    """How far to move a label that is centred on its dot, so that its nearest edge is `distance` points away."""
+    return (
+        math.cos(angle) * (distance * scale + box.width / 2),
+        math.sin(angle) * (distance * scale + box.height / 2),
+    )
 
 
 def hidden(box: Bbox, taken: list[Bbox], within: Bbox) -> float:

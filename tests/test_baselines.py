@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marks import slow
+from marks import nightly, slow
 from users import as_users
 
 from pim_jax import baselines, cache
@@ -20,15 +20,15 @@ DISPLAYED = [
 ]
 PROGRAMS = ("ssimulacra", "ssimulacra2", "butteraugli-1", "butteraugli-6")
 VGG16 = ("lpips-vgg", "lpips-vgg-lin", "dists")
+SLOW = ("lpips-alex-lin", "vsi", "fsimc", "vifp")
+NIGHTLY = (*VGG16, "fsim")
+QUICK = [name for name in baselines.NAMES if name not in (*SLOW, *NIGHTLY)]
 DIFFERENTIABLE = [
-    pytest.param(name, marks=[pytest.mark.nightly] * (name in VGG16))
-    for name in baselines.NAMES
-    if name not in PROGRAMS
+    *(name for name in QUICK if name not in PROGRAMS),
+    *slow(*SLOW, kept="LPIPS with AlexNet, and the similarities of HaarPSI and MDSI"),
+    *nightly(*NIGHTLY),
 ]
-NAMES = [
-    *(name for name in baselines.NAMES if name not in (*VGG16, "lpips-alex-lin")),
-    *slow("lpips-alex-lin", *VGG16, kept="LPIPS with AlexNet"),
-]
+NAMES = [*QUICK, *slow(*SLOW, *NIGHTLY, kept="LPIPS with AlexNet, and the similarities of HaarPSI and MDSI")]
 ASYMMETRIC = (*PROGRAMS, "mdsi", "vifp")  # they judge what became of the first image
 KINKED = ("vsi", "fsim", "fsimc")  # differences meet the gradient only for steps too small for float32
 SIDE = 42

@@ -65,7 +65,7 @@ def test_prints_the_agreement_of_every_metric(capsys, rated, tmp_path):
         line = next(line for line in out.splitlines() if line.startswith(f"| {name} "))
         assert f" {wanted:.3f} [" in line
     assert "Differences from PSNR on the same resamples" in out
-    first, second = (float(re.search(rf"\\| {name} +\\| (\\S+) \\[", out)[1]) for name in ("PSNR", "SSIM"))
+    first, second = (float(re.search(rf"\| {name} +\| (\S+) \[", out)[1]) for name in ("PSNR", "SSIM"))
     last = [line for line in out.splitlines() if line.startswith("| SSIM")][-1]
     assert float(last.split("|")[2].split()[0]) == pytest.approx(second - first, abs=0.0011)
     report = (tmp_path / "out" / "report.html").read_text()

@@ -29,7 +29,7 @@ def channels(image: jax.Array, weights: Sequence[Sequence[float]]) -> list[jax.A
       [...] for each channel.
 
     Example:
-      >>> [float(channel.round(4)[0]) for channel in channels(jnp.ones((1, 3)), YIQ)]
+      >>> [abs(round(float(channel[0]), 4)) for channel in channels(jnp.ones((1, 3)), YIQ)]
       [1.0, 0.0, 0.0]
     """
     # Weighted sums, not a matrix product, which some devices compute in fewer bits.
@@ -50,7 +50,7 @@ def linear(image: jax.Array) -> jax.Array:
       IEC 61966-2-1.
 
     Example:
-      >>> linear(jnp.array([0.0, 0.5, 1.0])).round(4).tolist()
+      >>> [round(float(value), 3) for value in linear(jnp.array([0.0, 0.5, 1.0]))]
       [0.0, 0.214, 1.0]
     """
     return jnp.where(image <= 0.04045, image / 12.92, power((image + 0.055) / 1.055, 2.4))
@@ -70,7 +70,7 @@ def lab(image: jax.Array, white: tuple[float, float, float]) -> list[jax.Array]:
       CIE 15, section 8.2.1.
 
     Example:
-      >>> [float(channel.round(2)[0]) for channel in lab(jnp.array([[1.0, 0.0, 0.0]]), D65)]
+      >>> [round(float(channel[0]), 2) for channel in lab(jnp.array([[1.0, 0.0, 0.0]]), D65)]
       [53.24, 80.09, 67.2]
     """
     relative = (channel / most for channel, most in zip(channels(linear(image), _XYZ), white, strict=True))

@@ -106,7 +106,7 @@ def l2_pooling(x: jax.Array) -> jax.Array:
       Hénaff, Simoncelli: Geodesics of learned representations. 2016.
 
     Example:
-      >>> l2_pooling(jnp.full((1, 3, 4, 1), 2.0))[0, :, :, 0].round(3).tolist()
+      >>> np.asarray(l2_pooling(jnp.full((1, 3, 4, 1), 2.0)), np.float64)[0, :, :, 0].round(3).tolist()
       [[1.5, 1.732], [1.5, 1.732]]
     """
     x = jnp.pad(jnp.square(x), ((0, 0), (1, 1), (1, 1), (0, 0)))

@@ -75,8 +75,8 @@ def deviation(x: jax.Array, y: jax.Array) -> jax.Array:
       [N] float32, 0 for equal images, less than 1.
 
     Example:
-      >>> deviation(jnp.zeros((1, 2, 2)), jnp.array([[[0.0, 1.0], [0.0, 1.0]]])).round(3).tolist()
-      [0.499]
+      >>> round(float(deviation(jnp.zeros((1, 2, 2)), jnp.array([[[0.0, 1.0], [0.0, 1.0]]]))[0]), 3)
+      0.499
     """
     return root(_variance(dissimilarity(x, y, CONSTANT)))
 

@@ -58,7 +58,7 @@ def responses(image: jax.Array) -> Responses:
       Magnitudes of h = ceil(H / 2) and w = ceil(W / 2), on a scale of 255.
 
     Example:
-      >>> float(responses(jnp.ones((1, 16, 20, 3))).coarse[0][0, 4, 4])
+      >>> float(responses(jnp.ones((1, 40, 40, 3))).coarse[0][0, 10, 10])
       0.0
     """
     luma, *chroma = (255 * halved(channel) for channel in channels(image, YIQ))

@@ -19,7 +19,7 @@ def dissimilarity(a: jax.Array, b: jax.Array, constant: float, masking: float = 
       [...], 0 for equal features. It is at most 1 if both have one sign.
 
     Example:
-      >>> dissimilarity(jnp.array([3.0, 3.0]), jnp.array([3.0, 1.0]), 2.0).round(4).tolist()
+      >>> [round(float(lack), 4) for lack in dissimilarity(jnp.array([3.0, 3.0]), jnp.array([3.0, 1.0]), 2.0)]
       [0.0, 0.3333]
     """
     return jnp.square(a - b) / (jnp.square(a) + jnp.square(b) - masking * a * b + constant)
