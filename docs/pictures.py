@@ -60,6 +60,6 @@ def save(figure: Figure, name: str) -> None:
 
 
 if __name__ == "__main__":
-    default = metric.load()
+    default = metric.load("pim-1")
     save(maps(default), "map.png")
     save(equivalent_noise(default), "equivalent-noise.png")

@@ -29,7 +29,7 @@ from pim_jax import console, extras, writing
 with extras.command("eval"):
     import jax
 
-    from pim_jax import cache, metrics
+    from pim_jax import cache, metric, metrics
     from pim_jax.data import isolated
     from pim_jax.evaluation import compare, datasets, file_run, loading, measure, outputs, processes
     from pim_jax.evaluation.compare import Match
@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("b", metavar="B", type=Path, nargs="*", help="the images to score, or folders of them")
     parser.add_argument(
         "--ckpt",
-        default="pim-1",
+        default=metric.DEFAULT_WEIGHTS,
         metavar="C",
         help=f"the metric: {', '.join(metrics.NAMES)}, or a folder of weights (default: %(default)s)",
     )

@@ -26,6 +26,7 @@ from pim_jax.model.convolution import PRECISIONS
 from pim_jax.model.mixture import Mixture
 from pim_jax.model.pim import ModelConfig
 
+DEFAULT_WEIGHTS = "pim-fast"
 DEFAULT_SEED = 0
 DEFAULT_SAMPLES = 1
 
@@ -81,15 +82,16 @@ class Pim:
     ) -> jax.Array:
         """The distance between images, averaged over all of their pixels.
 
-        With one mixture component (pim-1) it is the squared distance of the embeddings, exactly symmetric. With several
-        (pim-5) it is a Monte-Carlo estimate of the symmetrised Kullback-Leibler divergence. The estimate is symmetric.
+        With one mixture component (pim-fast, pim-1) it is the squared distance of the embeddings, exactly symmetric.
+        With several (pim-5) it is a Monte-Carlo estimate of the symmetrised Kullback-Leibler divergence. The estimate
+        is symmetric.
         It is the same again with the same key. It may be slightly negative for images that are nearly equal.
 
         Args:
           x, y: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1], of one height and width, at least
             `smallest_size`. Either may have N = 1 against a batch, and is then encoded once.
           key: of the Monte-Carlo samples, from `jax.random.key` or `jax.random.PRNGKey`; `jax.random.key(0)` if none
-            is given. pim-1 needs none.
+            is given. Metrics with one component need none.
           num_samples: Monte-Carlo samples from each side at every position of every band, at least 1. The error
             averages out over positions: with one sample the standard error is about 1 % of the distance of 64 x 64
             pixels, and 0.2 % of 192 x 192.
@@ -168,7 +170,7 @@ class Pim:
         return _between(self, z_x, z_y, _key(key), _samples(num_samples))
 
 
-def load(weights: str | Path = "pim-1", *, precision: str = "highest") -> Pim:
+def load(weights: str | Path = DEFAULT_WEIGHTS, *, precision: str = "highest") -> Pim:
     """Returns the metric with trained weights.
 
     Args:

@@ -127,7 +127,7 @@ def test_pim_is_the_weights_of_ckpt_and_the_default(capsys, rated, monkeypatch):
         raise FileNotFoundError("enough")
 
     monkeypatch.setattr("pim_jax.metrics.load", load)
-    for options, wanted in [([], "pim-1"), (["--ckpt", "mine"], "mine"), (["--metrics", "other"], "other")]:
+    for options, wanted in [([], "pim-fast"), (["--ckpt", "mine"], "mine"), (["--metrics", "other"], "other")]:
         assert run(capsys, "--benchmark", "iqa", "--data", rated / "scores.csv", *options)[0] == 2
         assert loaded.pop() == wanted
 
