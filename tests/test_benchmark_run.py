@@ -1,6 +1,7 @@
 """`eval.py --benchmark`: one command from a folder of rated images to a table, a CSV file and a report."""
 
 import csv
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from scipy.stats import spearmanr
 
 import pim_jax
 from pim_jax import eval as command
+from pim_jax import metrics
 from pim_jax.evaluation import pictures
 
 PHOTOGRAPHS = Path(pim_jax.__file__).parent / "assets" / "images" / "reference"
@@ -147,8 +149,11 @@ def test_a_second_run_only_reads_what_was_kept(capsys, rated, monkeypatch):
 @pytest.mark.slow(kept="the same of files, in test_eval.py")
 def test_a_run_that_is_interrupted_keeps_its_rows_and_goes_on(capsys, rated, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
-    for module in ("fidelity", "structure"):
-        monkeypatch.setattr(f"pim_jax.baselines.{module}.Baseline.pixels_per_batch", 2 * 64 * 64)  # two pairs at once
+    load = metrics.load
+    two_at_once = {"pixels_per_batch": 2 * 64 * 64}
+    monkeypatch.setattr(
+        metrics, "load", lambda name, **options: dataclasses.replace(load(name, **options), **two_at_once)
+    )
     arguments = ("--benchmark", "iqa", "--data", rated / "scores.csv", "--metrics", "psnr,ssim")
     arguments += ("--csv", tmp_path / "pairs.csv")
     read, seen = pictures.read, []

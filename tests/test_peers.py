@@ -57,7 +57,7 @@ def test_every_measurement_is_kept_and_shown(peers, monkeypatch, capsys, tmp_pat
 def test_what_a_metric_cannot_do_is_said_and_the_others_are_measured(peers, monkeypatch, capsys, tmp_path, no_torch):
     out = tmp_path / "times.json"
     options = ("--figures", "forward", "fresh", "--repeats", 1, "--torch", no_torch)
-    peers_of = ("--peers", "lpips-alex-lin", "ms-ssim")
+    peers_of = ("--peers", "lpips-alex-lin", "vifp")
     run(peers, monkeypatch, "psnr", *peers_of, "--sizes", "40x40", "--large", "64x50", *options, "--out", out)
     kept = json.loads(out.read_text())
     by_metric = {}
@@ -72,7 +72,7 @@ def test_what_a_metric_cannot_do_is_said_and_the_others_are_measured(peers, monk
     assert min(memory) > 50e6  # Python, NumPy and JAX
     reasons = kept["skipped"]
     assert "No module named 'numpy'" in reasons["lpips-alex-lin in PyTorch"]
-    assert "MS-SSIM" in reasons["MS-SSIM in JAX, forward, 40 x 40"]
+    assert "VIFp" in reasons["VIFp in JAX, forward, 40 x 40"]
     text = capsys.readouterr().out
     assert all(f"{what} was skipped: {why}" in text for what, why in reasons.items())
 

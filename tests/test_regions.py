@@ -85,7 +85,8 @@ def test_gradients_are_those_of_whole_images(monkeypatch):
     monkeypatch.setattr(regions, "KEPT", 1000)
     jax.clear_caches()
     for one, wanted in zip(found, gradients(), strict=True):
-        np.testing.assert_allclose(one, wanted, rtol=1e-3, atol=1e-4 * float(jnp.abs(wanted).max()))
+        # Of the whole, because a ReLU next to 0 may be on either side of it, and then the pixels that it sees differ.
+        assert jnp.linalg.norm(one - wanted) < 1e-3 * jnp.linalg.norm(wanted)
 
 
 def test_equal_images_are_at_zero_and_the_order_does_not_matter():

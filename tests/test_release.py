@@ -94,7 +94,7 @@ def test_folded_networks_and_members_are_whitened_band_by_band(tmp_path, clip_pa
     for before, after in zip(*(whiten.covariances(model, p, clip_pairs) for p in (params, white)), strict=True):
         values = np.linalg.eigvalsh(before)
         want = values / (values + whiten.REGULARISATION * values.mean())
-        np.testing.assert_allclose(np.linalg.eigvalsh(after), want, rtol=1e-2, atol=1e-4)
+        np.testing.assert_allclose(np.linalg.eigvalsh(after), want, rtol=1e-2, atol=1e-3)
 
 
 def test_weights_without_a_last_linear_layer_are_not_whitened(tmp_path, clip_pairs, capsys):

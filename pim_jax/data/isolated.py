@@ -57,6 +57,7 @@ class Reader:
         process = self._process = self._process or _start()
         hung = threading.Event()
         watchdog = threading.Timer(PATIENCE, lambda: (hung.set(), process.kill()))
+        watchdog.daemon = True  # Ctrl-C may come before `try`, and the program would wait for the timer at its end
         watchdog.start()
         try:
             process.stdin.write(json.dumps([question, os.fspath(path)]).encode() + b"\n")
