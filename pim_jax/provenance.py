@@ -142,6 +142,19 @@ def _source(module: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin else None
 
 
+def installed(distribution: str) -> str:
+    """The version of a distribution as pip knows it, or "not installed", such as of this package in a checkout.
+
+    Example:
+      >>> installed("no-such-distribution")
+      'not installed'
+    """
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def _version(package: str) -> str:
     """The version of an installed package, empty for a part of Python itself or what is not installed."""
     for distribution in _distributions().get(package, []):

@@ -15,7 +15,6 @@ its bytes depend on the inputs and the settings but not on the number of workers
 """
 
 import hashlib
-import importlib.metadata
 import json
 import multiprocessing
 import os
@@ -114,7 +113,11 @@ def prepare(
     _check_out(out)
     sources = find_sources(inputs)
     licence_of = _read_licences(licences, list(sources.paths)) if licences else {}
-    full_settings = {"pim_jax": _version(), **settings._asdict(), "sources": _digest_of_sources(sources.paths)}
+    full_settings = {
+        "pim_jax": provenance.installed("pim-jax"),
+        **settings._asdict(),
+        "sources": _digest_of_sources(sources.paths),
+    }
     partial = _open_partial(unfinished(out), {**full_settings, "code": provenance.of(_prepare_source)})
     tasks = [
         Task(source, path, partial / "sources" / f"{number:06d}", settings)
@@ -193,13 +196,6 @@ def _read_licences(path: Path, sources: Sequence[str]) -> dict[str, str]:
     if not any(PurePosixPath(source).name in licence_of for source in sources):
         raise BadArguments(f"--licences {path}: none of its clips is among the {len(sources)} sources.")
     return licence_of
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("pim-jax")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout
-        return "not installed"
 
 
 def _digest_of_sources(sources: dict[str, Path]) -> str:

@@ -125,9 +125,7 @@ def _drop_unmeasured(distances: dict[str, np.ndarray], skipped: dict[str, str], 
 
 
 def _listed(problems: Mapping[str, str]) -> str:
-    lines = [f"\n  {what}: {why}" for what, why in problems.items()]
-    more = f"\n  and {len(lines) - LISTED} more" if len(lines) > LISTED else ""
-    return "".join(lines[:LISTED]) + more
+    return outputs.listed([f"{what}: {why}" for what, why in problems.items()], LISTED)
 
 
 def _rows(benchmark: Benchmark, distances: Mapping[str, Mapping[int, float]], indices: Iterable[int]) -> Iterator[list]:

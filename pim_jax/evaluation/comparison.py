@@ -125,14 +125,12 @@ class Comparison:
 
     def rate(self, index: int) -> float:
         """The bits per pixel of a pair; NaN where the pictures do not open."""
-        pixels = int(self.sizes[index].prod(dtype=np.int64))
-        return 8 * int(self.bytes[index]) / pixels if pixels else math.nan
+        return float(_bits_per_pixel(self.bytes[index], self.sizes[index]))
 
     @property
     def bits_per_pixel(self) -> np.ndarray:
         """[pairs] float64, NaN where the pictures do not open."""
-        pixels = self.sizes.prod(1, dtype=np.int64)
-        return np.divide(8.0 * self.bytes, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
+        return _bits_per_pixel(self.bytes, self.sizes)
 
     @functools.cached_property
     def candidates(self) -> list[Candidate]:
@@ -321,6 +319,12 @@ class Comparison:
             return Curve(share @ rates[whole][:, chosen], share @ distances[whole][:, chosen])
 
         return of
+
+
+def _bits_per_pixel(sizes_in_bytes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Of files [...] of pictures [..., 2]; NaN for pictures of no size."""
+    pixels = sizes.prod(-1, dtype=np.int64)
+    return np.divide(8.0 * sizes_in_bytes, pixels, out=np.full(pixels.shape, np.nan), where=pixels > 0)
 
 
 def _mean_estimates(columns: np.ndarray) -> list[Estimate]:

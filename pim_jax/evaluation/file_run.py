@@ -20,7 +20,7 @@ from pim_jax.evaluation import answer, processes, progress
 from pim_jax.evaluation.compare import Match
 from pim_jax.evaluation.comparison import Comparison
 from pim_jax.evaluation.measure import Measured, by_size, stream
-from pim_jax.evaluation.outputs import CsvOutput, attempt
+from pim_jax.evaluation.outputs import CsvOutput, attempt, listed
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.evaluation.store import Store
 from pim_jax.metrics import MapMetric, Metric
@@ -215,9 +215,8 @@ def _reasons(comparison: Comparison) -> str:
         for what, why in problems.items():
             metric = what.partition(": ")[0]
             of = f"{metric}: " if many and metric in comparison.distances else ""
-            lines.append(f"\n  {one_line(f'{name}: {of}{why}')}")
-    more = f"\n  and {len(lines) - LISTED} more" if len(lines) > LISTED else ""
-    return "".join(lines[:LISTED]) + more
+            lines.append(one_line(f"{name}: {of}{why}"))
+    return listed(lines, LISTED)
 
 
 class _Maps:

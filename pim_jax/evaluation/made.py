@@ -2,25 +2,19 @@
 
 import platform
 from datetime import datetime
-from importlib import metadata
 
 import jax
+
+from pim_jax import provenance
 
 
 def of(command: str) -> dict[str, str]:
     """The command, when and where it ran, and the versions that its numbers depend on, by what they are."""
     device = jax.devices()[0]
-    versions = [f"{package} {_version(package)}" for package in ("pim-jax", "jax", "numpy")]
+    versions = [f"{package} {provenance.installed(package)}" for package in ("pim-jax", "jax", "numpy")]
     return {
         "Command": command,
         "Date": datetime.now().astimezone().isoformat(" ", "seconds"),
         "Versions": ", ".join([*versions, f"Python {platform.python_version()}"]),
         "Machine": f"{platform.platform()}, {device.platform}: {device.device_kind}",
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # run from a checkout
-        return "not installed"

@@ -171,3 +171,14 @@ def _encoded(rows: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows([printable(str(cell)) for cell in row] for row in rows)
     return text.getvalue().encode()
+
+
+def listed(lines: Sequence[str], most: int) -> str:
+    """Indented lines below a message, at most so many, and how many more there are.
+
+    Example:
+      >>> listed(["a: gone", "b: gone", "c: gone"], 2)
+      '\\n  a: gone\\n  b: gone\\n  and 1 more'
+    """
+    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return "".join(f"\n  {line}" for line in [*lines[:most], *more])
