@@ -72,7 +72,7 @@ def test_single_images_have_no_batch_axis(pim):
     assert pim.distance(x, y[None]).shape == (1,)
 
 
-@pytest.mark.parametrize("size", [(33, 47), (8, 8), *nightly((32, 40), (9, 21))])
+@pytest.mark.parametrize("size", [(33, 47), *slow((8, 8), kept="an odd size"), *nightly((32, 40), (9, 21))])
 def test_mean_of_the_map_is_the_distance(pim, pim5, size):
     x, y = images(0, size=size), images(1, size=size)
     for one in (pim, pim5):

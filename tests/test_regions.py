@@ -47,7 +47,8 @@ def images(size, n=1):
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        *((name, (103, 129)) for name in ("steerable", "Laplacian", "no pyramid", "folded and normalised")),
+        *((name, (103, 129)) for name in ("steerable", "no pyramid", "folded and normalised")),
+        pytest.param("Laplacian", (103, 129), marks=pytest.mark.slow(kept="the steerable pyramid")),
         pytest.param("Laplacian without residual", (103, 129), marks=pytest.mark.slow(kept="that with residual")),
         pytest.param("two members", (103, 129), marks=pytest.mark.slow(kept="one member that is folded")),
         pytest.param("two components", (203, 161), marks=pytest.mark.nightly),
