@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 
 from pim_jax import baselines, metric, stored
+from pim_jax.against import Against
 from pim_jax.spips import metric as spips
 
 NAMES = (*stored.bundled(), *baselines.NAMES)
@@ -36,22 +37,30 @@ class Metric(Protocol):
     @property
     def smallest_size(self) -> int: ...
 
-    def distance(self, x: jax.Array, y: jax.Array) -> jax.Array:
-        """The distance between images, [N] float32, or [] for two single images; lower is closer."""
+    def distance(self, x: jax.Array, y: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        """The distance between images, [N] float32, or [] for two single images; lower is closer.
+
+        A `MapMetric` takes a mask, [N, H, W], [N, H, W, 1] or [H, W], boolean or float in [0, 1]. The distance is then
+        the weighted mean of its map, sum(mask * distance_map) / sum(mask). For other metrics a mask is a ValueError.
+        """
         ...
 
     def embed(self, x: jax.Array) -> Any:
         """What is computed from one image alone: a pytree of arrays with N leading."""
         ...
 
-    def between(self, z_x: Any, z_y: Any) -> jax.Array:
-        """The distance between images given by what `embed` made of them, [N] float32."""
+    def between(self, z_x: Any, z_y: Any, mask: jax.Array | None = None) -> jax.Array:
+        """The distance between images given by what `embed` made of them, [N] float32; masks as for `distance`."""
+        ...
+
+    def against(self, reference: jax.Array) -> Against:
+        """The distance from a reference, which is encoded once: a function of the other image, and of a mask."""
         ...
 
 
 @runtime_checkable
 class MapMetric(Metric, Protocol):
-    """A metric that also tells where two images differ."""
+    """A metric that also tells where two images differ, and so takes masks."""
 
     def distance_map(self, x: jax.Array, y: jax.Array) -> jax.Array:
         """The distance at every pixel, [N, H, W] float32, or [H, W] for two single images; its mean is `distance`."""

@@ -65,6 +65,8 @@ def test_distance_and_map_are_those_of_whole_images(name, size):
     np.testing.assert_allclose(pim.distance(x, y), wanted, rtol=1e-5)
     found = pim.distance_map(x, y)
     np.testing.assert_allclose(found.mean((1, 2)), wanted, rtol=1e-5)
+    mask = jax.random.uniform(jax.random.key(2), (1, *size)).at[:, :, 70:].set(0)
+    np.testing.assert_allclose(pim.distance(x, y, mask), (found * mask).sum() / mask.sum(), rtol=1e-5)
 
 
 def test_map_is_that_of_one_region(monkeypatch):

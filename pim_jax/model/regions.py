@@ -133,6 +133,16 @@ def keep(plan: Plan, maps: list[jax.Array], index) -> list[jax.Array]:
     return kept
 
 
+def own(plan: Plan, wholes: list[jax.Array], index) -> list[jax.Array]:
+    """Cuts the part that `keep` keeps out of [N, H, W] arrays, one for every whole band. There is 0 beyond its end."""
+    cut = []
+    for whole, spans in zip(wholes, plan.bands, strict=True):
+        padded = jnp.pad(whole, ((0, 0), *((0, span.kept) for span in spans)))
+        starts = [i * span.kept for i, span in zip(index, spans, strict=True)]
+        cut.append(_slice(padded, starts, [span.kept for span in spans]))
+    return cut
+
+
 def join(plan: Plan, kept: list[jax.Array]) -> list[jax.Array]:
     """Puts the kept parts of all regions together: [regions, N, rows, columns] per band -> [N, height, width]."""
     bands = []
@@ -141,6 +151,11 @@ def join(plan: Plan, kept: list[jax.Array]) -> list[jax.Array]:
         whole = grid.reshape(grid.shape[0], plan.counts[0] * rows.kept, plan.counts[1] * columns.kept)
         bands.append(whole[:, : rows.length, : columns.length])
     return bands
+
+
+def sizes(plan: Plan) -> list[tuple[int, int]]:
+    """Height and width of every whole band."""
+    return [(rows.length, columns.length) for rows, columns in plan.bands]
 
 
 def indices(plan: Plan) -> tuple[jax.Array, jax.Array]:
