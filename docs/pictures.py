@@ -1,6 +1,6 @@
 """Draws the pictures of the pages from the bundled photographs and weights: python docs/pictures.py [NAME ...]
 
-It needs `pip install 'pim-jax[all]'`, and takes some minutes on a CPU. NAME is that of a picture, without `.png`.
+It needs `pip install 'pim-jax[all]'`, and takes some minutes on a CPU. NAME is the file name of a picture.
 Distances that `eval.py --benchmark imagenet-c` has measured are not measured again.
 """
 
@@ -29,7 +29,6 @@ PHOTOGRAPHS = DOCS.parent / "pim_jax" / "assets" / "images"
 SHOWN = {"parrots": ("JPEG", ".jpg"), "lighthouse": ("blur", ".png"), "boats": ("noise", ".png")}
 COMPARED = ("psnr", "ms-ssim", "nlpd", "lpips-alex", "lpips-alex-lin", "pim-fast")
 JUDGES = ("psnr", "ssim", "lpips-alex-lin", "pim-fast")
-COLOURS = 256  # of a PNG: a third as large as with all colours
 
 
 def photograph(name: str) -> np.ndarray:
@@ -86,9 +85,12 @@ def impulses(x, strength):
 
 
 def shift(x, strength):
-    moved = np.roll(x, int(strength), 1)
-    moved[:, : int(strength)] = x[:, :1]
-    return moved
+    return np.pad(x, ((0, 0), (int(strength), 0), (0, 0)), "edge")[:, : x.shape[1]]
+
+
+def rotation(x, degrees):
+    turn = by_pillow(lambda pixels, degrees: pixels.rotate(degrees, Image.Resampling.BICUBIC))
+    return turn(np.pad(x, ((16, 16), (16, 16), (0, 0)), "edge"), degrees)[16:-16, 16:-16]
 
 
 def contrast(x, strength):
@@ -96,7 +98,6 @@ def contrast(x, strength):
 
 
 blur = by_pillow(lambda pixels, radius: pixels.filter(ImageFilter.GaussianBlur(radius)))
-rotation = by_pillow(lambda pixels, degrees: pixels.rotate(degrees, Image.Resampling.BICUBIC))
 colour = by_pillow(lambda pixels, share: ImageEnhance.Color(pixels).enhance(share))
 
 DISTORTIONS = {
@@ -120,7 +121,7 @@ def distortions() -> Figure:
         for name, (change, strength) in DISTORTIONS.items()
     }
     most = np.quantile([values for _, values in found.values()], 0.995)
-    figure = Figure(figsize=(11, 6.6), layout="constrained")
+    figure = Figure(figsize=(11, 5), layout="constrained")
     for (left, right), (name, (y, values)) in zip(figure.subplots(3, 6).reshape(9, 2), found.items(), strict=True):
         show(left, y, name)
         show(right, np.sqrt(np.minimum(values / most, 1)), f"mean {values.mean():.2f}")
@@ -141,7 +142,7 @@ def verdicts() -> Figure:
     judges = {name: metrics.load(name) for name in JUDGES}
     pairs = (
         ("psnr", photograph("lighthouse"), "less contrast", lambda x: contrast(x, 0.75), "blur", blur, 8.0),
-        ("ssim", photograph("boats"), "rotation by 1.5°", lambda x: rotation(x, 1.5), "noise", noise, 1.0),
+        ("ssim", photograph("boats"), "rotation by half a degree", lambda x: rotation(x, 0.5), "noise", noise, 1.0),
     )
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     for row, (name, x, kind_a, make_a, kind_b, change, most) in zip(figure.subplots(2, 3), pairs, strict=True):
@@ -149,8 +150,8 @@ def verdicts() -> Figure:
         b = at_distance(float(judge.distance(x, a)), judge, x, change, 0.0, most)
         show(row[0], x, f"reference; A and B are equal for {judge.name}")
         for axes, title, y in ((row[1], f"A: {kind_a}", a), (row[2], f"B: {kind_b}", b)):
-            said = ", ".join(f"{m.name} {float(m.distance(x, y)):.3g}" for m in judges.values())
-            show(axes, y, f"{title}\n{said}")
+            said = [f"{m.name} {float(m.distance(x, y)):.3g}" for m in judges.values()]
+            show(axes, y, "\n".join([title, ", ".join(said[:2]), ", ".join(said[2:])]))
     return figure
 
 
@@ -229,20 +230,20 @@ def equivalent_noise() -> Figure:
 
 
 PICTURES = {
-    "map": maps,
-    "distortions": distortions,
-    "verdicts": verdicts,
-    "optimised": optimised,
-    "differentiation": differentiation,
-    "equivalent-noise": equivalent_noise,
+    "map.jpg": maps,
+    "distortions.jpg": distortions,
+    "verdicts.jpg": verdicts,
+    "optimised.jpg": optimised,
+    "differentiation.jpg": differentiation,
+    "equivalent-noise.png": equivalent_noise,
 }
 
 
 def save(figure: Figure, name: str) -> None:
-    drawn = BytesIO()
-    figure.savefig(drawn, format="png", dpi="figure")
-    with replacing(DOCS / f"{name}.png") as temporary:
-        Image.open(drawn).convert("RGB").quantize(COLOURS).save(temporary, format="png", optimize=True)
+    format = Path(name).suffix[1:]
+    options = {"quality": 92, "subsampling": 0} if format == "jpg" else {"optimize": True}
+    with replacing(DOCS / name) as temporary:
+        figure.savefig(temporary, format=format, dpi="figure", pil_kwargs=options)
 
 
 if __name__ == "__main__":
