@@ -18,7 +18,19 @@ LAYERS = [
     ("metric",),
     ("baselines", "stored", "data"),
     ("model", "tf_bundle"),
-    ("files", "writing", "console", "against", "inputs", "batched", "configuration", "cache", "provenance", "extras"),
+    (
+        "files",
+        "writing",
+        "console",
+        "converted",
+        "against",
+        "inputs",
+        "batched",
+        "configuration",
+        "cache",
+        "provenance",
+        "extras",
+    ),
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 MODULES = {
