@@ -11,8 +11,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 
-from pim_jax import baselines, metric, stored
+from pim_jax import baselines, inputs, metric, stored
 from pim_jax.against import Against
+from pim_jax.converted import Converted, ConvertedMap
 from pim_jax.spips import metric as spips
 
 NAMES = (*stored.bundled(), *baselines.NAMES)
@@ -67,24 +68,38 @@ class MapMetric(Metric, Protocol):
         ...
 
 
-def load(name_or_folder: str | Path) -> Metric:
+def load(name_or_folder: str | Path, *, value_range: tuple[float, float] = (0, 1), channels: str = "last") -> Metric:
     """Returns a metric.
 
     Args:
       name_or_folder: one of `NAMES`, or a folder of weights: the working directory of `train.py`, one of its
         checkpoints, or what `python -m pim_jax.convert` or `release` wrote; on disk or in a bucket. Metrics of the
         literature may be written in capitals, as in "LPIPS-alex-lin".
+      value_range: the values of black and white in the images of your program, such as (-1, 1) or (0, 255).
+      channels: "last" for images [N, H, W, 3], "first" for [N, 3, H, W].
 
     Raises:
       FileNotFoundError: there is no metric and no folder of that name; or a program that the metric needs is missing.
       ImportError: a library that the metric needs is not installed; the message names the extra.
       OSError: the cache folder cannot be written, or the bucket cannot be reached.
-      ValueError: the folder holds no weights, or damaged ones.
+      ValueError: the folder holds no weights, or damaged ones; or there is no such range, or order of channels.
 
     Example:
       >>> load("pim-1").name, load("NLPD").name
       ('pim-1', 'NLPD')
+      >>> nlpd = load("nlpd", value_range=(-1, 1), channels="first")
+      >>> x = jax.random.uniform(jax.random.key(0), (3, 64, 64), minval=-1)
+      >>> abs(float(nlpd.distance(x, x))) < 1e-6
+      True
     """
+    convention = inputs.convention(value_range, channels)
+    found = _load(name_or_folder)
+    if convention == inputs.CONTRACT:
+        return found
+    return (ConvertedMap if isinstance(found, MapMetric) else Converted)(found, convention)
+
+
+def _load(name_or_folder: str | Path) -> Metric:
     if str(name_or_folder).lower() in baselines.NAMES:
         return baselines.load(str(name_or_folder))
     try:

@@ -144,7 +144,7 @@ def test_a_mask_must_fit_the_images_and_their_embeddings():
 
 def export(shape):
     x = jax.ShapeDtypeStruct(jax.export.symbolic_shape(shape), jnp.float32)
-    return jax.export.export(jax.jit(lambda x: inputs.pair(METRIC, x, x)[0].sum()))(x)
+    return jax.export.export(jax.jit(lambda x: inputs.pair(METRIC, x, x).x.sum()))(x)
 
 
 def test_the_number_of_images_may_be_symbolic_and_their_size_may_not():

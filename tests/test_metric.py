@@ -138,30 +138,6 @@ def test_an_empty_mask_is_an_error_and_under_jit_it_is_0_with_gradients_of_0(qui
     assert bool(jnp.isfinite(of_images).all() and jnp.isfinite(of_masks).all()) and of_images[0].any()
 
 
-def test_against_a_reference_the_distance_is_that_of_both(quick):
-    x, y, mask = images(0), images(1), images(2)[..., 0]
-    loss = quick.against(x[0])
-    np.testing.assert_allclose(loss(y), quick.distance(x[0], y), rtol=2e-5)
-    np.testing.assert_allclose(loss(y, mask), quick.distance(x[0], y, mask), rtol=2e-5)
-    np.testing.assert_allclose(jax.jit(loss)(y[1]), quick.distance(x[0], y[1]), rtol=2e-5)
-    np.testing.assert_allclose(jax.jit(lambda loss, y: loss(y))(loss, y), loss(y), rtol=1e-5)  # it is a pytree
-    np.testing.assert_allclose(jax.vmap(loss)(y), loss(y), rtol=1e-5)
-    with pytest.raises(
-        ValueError, match=r"^x has shape \(31, 40, 3\) and the reference \(32, 40, 3\): images must have"
-    ):
-        loss(y[0, 1:])
-    with pytest.raises(TypeError, match=r"^reference is uint8; images are float"):
-        quick.against(np.zeros((32, 40, 3), np.uint8))
-
-
-@pytest.mark.slow(kept="its values, and gradients of the distance")
-def test_against_a_reference_the_gradient_is_that_of_the_distance(pim):
-    x, y = images(0, n=1), images(1, n=1)
-    wanted = jax.jit(jax.grad(lambda y: pim.distance(x, y)[0]))(y)
-    found = jax.jit(jax.grad(lambda y, loss: loss(y)[0]))(y, pim.against(x))
-    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * float(jnp.abs(wanted).max()))
-
-
 @pytest.mark.slow(kept="one against many, in test_metrics.py")
 def test_embeddings_give_the_same_distance_and_a_reference_serves_many(pim, pim5):
     x, y = images(0), images(1)
