@@ -21,8 +21,11 @@ _ROUNDING = 1e-3  # by so much may a mask leave [0, 1], as resized ones do
 class Needs(Protocol):
     """What is known of a metric here: its name, and the least height and width that it takes, in pixels."""
 
-    name: str
-    smallest_size: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def smallest_size(self) -> int: ...
 
 
 class Convention(NamedTuple):

@@ -14,6 +14,7 @@ import dataclasses
 import itertools
 import math
 import operator
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -298,7 +299,7 @@ def _embed(pim: Pim, x):
         return tuple(networks.embed(pim.config, pim.params, features))
 
 
-def _noise_keys(pim, key, sizes) -> list[jax.Array | None]:
+def _noise_keys(pim, key, sizes) -> Sequence[jax.Array | None]:
     """A key for every position of every band, [1, h, w]; none where the distance has a closed form.
 
     Every image of a batch sees the same noise, so that its distance does not depend on the others.

@@ -6,6 +6,7 @@ d = lpips.distance(x, y)
 """
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,7 +21,7 @@ NAMES = (*stored.bundled(), *baselines.NAMES)
 
 # Weights say which metric they are of. By that: what they must look like, and the function that makes the metric.
 FORMATS = {**metric.FORMAT, **spips.FORMAT}
-_FROM_WEIGHTS = {"pim": metric.from_weights, "spips": spips.from_weights}
+_FROM_WEIGHTS: dict[str, Callable[..., "Metric"]] = {"pim": metric.from_weights, "spips": spips.from_weights}
 
 
 class Metric(Protocol):
@@ -32,8 +33,11 @@ class Metric(Protocol):
       smallest_size: the least height and width of an image, in pixels.
     """
 
-    name: str
-    digest: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
 
     @property
     def smallest_size(self) -> int: ...

@@ -39,7 +39,7 @@ class Baseline:
     def __repr__(self):
         return f"Baseline({self.name!r}, {self.digest})"
 
-    def distance(self, x: jax.Array, y: jax.Array, mask: None = None) -> jax.Array:
+    def distance(self, x: jax.Array, y: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         """The distance between images.
 
         Args:
@@ -72,7 +72,7 @@ class Baseline:
         """
         return _embed(self.encode, inputs.image(self, "x", x))
 
-    def between(self, z_x: Any, z_y: Any, mask: None = None) -> jax.Array:
+    def between(self, z_x: Any, z_y: Any, mask: jax.Array | None = None) -> jax.Array:
         """The distance between images given by what `embed` made of them.
 
         Args:
