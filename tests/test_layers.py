@@ -13,12 +13,12 @@ LAYERS = [
     ("eval", "train", "prepare", "convert", "inspect", "release"),
     ("training",),
     ("evaluation",),
-    ("metrics",),
+    ("metrics", "accumulate"),
     ("spips",),
     ("metric",),
     ("baselines", "stored", "data"),
     ("model", "tf_bundle"),
-    ("files", "writing", "console", "inputs", "batched", "configuration", "cache", "provenance", "extras"),
+    ("files", "writing", "console", "inputs", "batched", "configuration", "cache", "provenance", "extras", "moments"),
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 MODULES = {
@@ -49,7 +49,7 @@ def test_imports_run_downwards(module):
 def test_a_library_that_churns_has_its_own_doors(library):
     doors = {
         "orbax": {"pim_jax.stored", "pim_jax.training.checkpoint"},
-        "flax": {"pim_jax.model.encoders", "pim_jax.model.frontend", "pim_jax.model.pim"},
+        "flax": {"pim_jax.accumulate", "pim_jax.model.encoders", "pim_jax.model.frontend", "pim_jax.model.pim"},
     }
     using = {
         module
