@@ -126,8 +126,10 @@ def keep(plan: Plan, maps: list[jax.Array], index) -> list[jax.Array]:
     kept = []
     for band, spans, start in zip(maps, plan.bands, _contexts(plan, index), strict=True):
         own = [i * span.kept for i, span in zip(index, spans, strict=True)]
-        # Twice, because bands of unpadded pyramids lose samples, and a last region may begin after the end of one.
-        padded = jnp.pad(band, ((0, 0), *((0, 2 * span.kept) for span in spans)))
+        # Twice, because bands of unpadded pyramids lose samples, and a last region may begin after the end of one. An
+        # axis that is not cut stays as it is: one that is sharded over devices would be gathered.
+        ends = [2 * span.kept if count > 1 else 0 for span, count in zip(spans, plan.counts, strict=True)]
+        padded = jnp.pad(band, ((0, 0), *((0, end) for end in ends)))
         window = _slice(padded, [o - s for o, s in zip(own, start, strict=True)], [span.kept for span in spans])
         kept.append(window)
     return kept
