@@ -1,12 +1,14 @@
 """Batches of every kind of a JAX program: over meshes of all kinds of axes, and of a symbolic size."""
 
 import contextlib
+import functools
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
+from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from marks import nightly, slow
 
@@ -25,6 +27,13 @@ QUICK = ("pim-1", "psnr", *nightly("nlpd"))
 MIXED = (*QUICK, *nightly("pim-5"))
 ALL = ("pim-1", "pim-5", "psnr", *nightly("nlpd", "steerable", "ssim", "ms-ssim", "lpips-alex", "conventional"))
 SIZE = (32, 36)
+FUNCTIONS = {
+    "distance": lambda one, x, y: one.distance(x, y),
+    "distance_map": lambda one, x, y: one.distance_map(x, y),
+    "embed": lambda one, x, y: one.embed(x),
+    "between": lambda one, x, y: one.between(one.embed(x), one.embed(y)),
+}
+COLLECTIVE = re.compile(r" (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(")
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +214,49 @@ def test_every_function_works_within_shard_map(name, load, mesh, context):
     a, b = (jax.device_put(image, NamedSharding(mesh, P("b"))) for image in (x, y))
     for found in jax.jit(jax.shard_map(both_ways, mesh=mesh, in_specs=P("b"), out_specs=P("b")))(a, b):
         np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+def on_four_devices(name, load, function, kind, spec):
+    """What devices exchange for a function of the contract, what it gives, and what it gives on one device."""
+    one, x, y = load(name), images(0), images(1)
+    if not hasattr(one, function):
+        pytest.skip(f"{name} has no {function}")
+    given = functools.partial(FUNCTIONS[function], one)
+    mesh = jax.make_mesh((4,), ("b",), axis_types=(AxisType.Auto if kind is AxisType.Manual else kind,))
+    mapped = jax.shard_map(given, mesh=mesh, in_specs=spec, out_specs=spec) if kind is AxisType.Manual else given
+    a, b = (jax.device_put(image, NamedSharding(mesh, spec)) for image in (x, y))
+    compiled = jax.jit(mapped).lower(a, b).compile()
+    return set(COLLECTIVE.findall(compiled.as_text())), compiled(a, b), given(x, y)
+
+
+def assert_close(found, wanted):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
+
+
+@pytest.mark.parametrize("kind", list(AxisType), ids=str)
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("name", MIXED)
+def test_of_a_batch_over_devices_each_measures_its_own_images(name, function, kind, load):
+    exchanged, found, wanted = on_four_devices(name, load, function, kind, P("b"))
+    assert not exchanged
+    assert_close(found, wanted)
+    for leaf in jax.tree.leaves(found):
+        # On Auto axes the compiler replicates constants: the logits of one component.
+        assert leaf.sharding.spec[:1] == ("b",) or (kind is AxisType.Auto and not leaf.any())
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [(function, AxisType.Auto) for function in FUNCTIONS]
+    + [(function, AxisType.Explicit) for function in ("distance", "distance_map")],
+    ids=str,
+)
+@pytest.mark.parametrize("name", MIXED)
+def test_images_over_devices_by_height_are_not_gathered(name, function, kind, load):
+    exchanged, found, wanted = on_four_devices(name, load, function, kind, P(None, "b"))
+    # The rows at the edges, and the sum over shards. Where it is a result, the compiler may gather a band of few rows.
+    assert exchanged <= {"collective-permute", "all-reduce"} | ({"all-gather"} if function == "embed" else set())
+    assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("name", ["pim-1", *nightly("nlpd")])
