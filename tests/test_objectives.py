@@ -2,11 +2,13 @@
 
 import functools
 import math
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from pim_jax.model import mixture
 from pim_jax.model.mixture import Mixture
@@ -102,6 +104,26 @@ def test_far_means_lose_no_precision():
     near = minibatch_marginal(z, means, contrast="position")
     far = minibatch_marginal([s + 1000 for s in z], [m + 1000 for m in means], contrast="position")
     np.testing.assert_allclose(far, near, atol=5e-3)
+
+
+def test_each_device_compares_some_positions_of_the_whole_batch_and_sends_only_its_own_examples():
+    """Neither z nor means are gathered: the bytes would grow with the batch, and a pod would wait for its network."""
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    z, means, _, _ = random_terms(seed=3)
+    terms = [s[:, :-3] for s in z], [m[:, :-3] for m in means]  # positions are no multiple of the devices
+
+    def value_and_gradients(weights, terms, mesh=None):
+        marginal = functools.partial(objectives.minibatch_marginal, contrast="position", mesh=mesh)
+        value, back = jax.vjp(marginal, *terms)
+        return value, back(weights)
+
+    weights, shard = jnp.arange(1.0, BATCH + 1), NamedSharding(mesh, PartitionSpec("data"))
+    sharded = jax.jit(functools.partial(value_and_gradients, mesh=mesh), in_shardings=shard, out_shardings=shard)
+    sharded = sharded.lower(weights, terms).compile()
+    assert set(re.findall(r" (all-[a-z-]+|reduce-scatter|collective-[a-z]+)\(", sharded.as_text())) == {"all-to-all"}
+    found, wanted = sharded(weights, terms), jax.jit(value_and_gradients)(weights, terms)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_unknown_contrast_is_refused():

@@ -100,8 +100,8 @@ def convolve_directly(x: jax.Array, kernel: jax.Array, padding: Padding, *, prec
     """`convolve` by XLA's own convolution, with gradients that are fast on CPU.
 
     Within a loop, such as that over regions, XLA has a fast convolution only for kernels in the order HWIO. The kernel
-    of JAX's gradient for x is in the order HWOI, unless that of the derivative was. For the kernel, one matrix product
-    for each tap is several times as fast as XLA's convolution of images with images.
+    of JAX's gradient for x is in the order HWOI, unless that of the derivative was. For the kernel, a matrix product is
+    many times as fast as XLA's convolution of images with images.
 
     Args:
       x, kernel, padding: as for `convolve`.
@@ -121,7 +121,7 @@ def convolve_directly(x: jax.Array, kernel: jax.Array, padding: Padding, *, prec
         if not isinstance(dx, SymbolicZero):
             parts.append(derivative(dx, kernel.swapaxes(2, 3)))
         if not isinstance(dkernel, SymbolicZero):
-            parts.append(_by_taps(x, dkernel, padding, precision))
+            parts.append(_by_product(x, dkernel, padding, precision))
         return direct(x, kernel), sum(parts)
 
     convolve.defjvp(jvp, symbolic_zeros=True)
@@ -129,14 +129,18 @@ def convolve_directly(x: jax.Array, kernel: jax.Array, padding: Padding, *, prec
 
 
 @functools.partial(jax.checkpoint, static_argnums=(2, 3))  # keeps x, and not all of its shifts
-def _by_taps(x: jax.Array, kernel: jax.Array, padding: Padding, precision: str | None) -> jax.Array:
-    """The convolution as a sum over taps, of shifted x by the weights of the tap."""
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    rows, columns = (length - len(kernel) + 1 for length in x.shape[1:3])
-    return sum(
-        jnp.einsum("nhwc,ck->nhwk", x[:, i : i + rows, j : j + columns], kernel[i, j], precision=precision)
-        for i, j in np.ndindex(kernel.shape[:2])
-    )
+def _by_product(x: jax.Array, kernel: jax.Array, padding: Padding, precision: str | None) -> jax.Array:
+    """The convolution as one matrix product, of x shifted by columns. The product is shifted by rows and added up.
+
+    So the gradient for the kernel is one product too, of x shifted by columns and the cotangent shifted by rows.
+    """
+    x, support = jnp.pad(x, ((0, 0), *padding, (0, 0))), len(kernel)
+    rows, columns = (length - support + 1 for length in x.shape[1:3])
+    x = jnp.concatenate([x[:, :, j : j + columns] for j in range(support)], -1)
+    # [rows and units, columns and channels]. The other way round, XLA copies the cotangent into a slow order.
+    weights = kernel.transpose(0, 3, 1, 2).reshape(-1, x.shape[-1])
+    parts = jnp.split(jax.lax.dot_general(x, weights, (((3,), (1,)), ((), ())), precision=precision), support, -1)
+    return sum(part[:, i : i + rows] for i, part in enumerate(parts))
 
 
 def _direct(padding: Padding, sums: jnp.dtype | None = None, kernel_layout: str = "HWIO", precision: str | None = None):

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
 from pim_jax.model import mixture
 from pim_jax.model.mixture import Mixture
@@ -43,7 +44,15 @@ class Loss(Protocol):
     """From the outputs of the networks to what training minimises."""
 
     def __call__(
-        self, encoders: Encoders, x: Features, y: Features, key: jax.Array, *, beta: jax.Array, contrast: str
+        self,
+        encoders: Encoders,
+        x: Features,
+        y: Features,
+        key: jax.Array,
+        *,
+        beta: jax.Array,
+        contrast: str,
+        mesh: Mesh | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Returns the loss and what is logged of it.
 
@@ -53,6 +62,7 @@ class Loss(Protocol):
           key: of the noise in z.
           beta: the weight of compression, from 0 to 1. An objective without compression has no use for it.
           contrast: where the minibatch marginal is taken, see `minibatch_marginal`.
+          mesh: the batch is sharded over it; None for one device.
 
         Returns:
           (loss, {name: scalar}). The names are those of the log: "I" is information, "Rx" and "Ry" are rates.
@@ -80,20 +90,28 @@ class Ixyz(NamedTuple):
     rate_y: jax.Array  # upper-bounds I(X; Z | Y)
 
 
-def ixyz(z: list[jax.Array], means: list[jax.Array], q_x: list[Mixture], q_y: list[Mixture], *, contrast: str) -> Ixyz:
+def ixyz(
+    z: list[jax.Array],
+    means: list[jax.Array],
+    q_x: list[Mixture],
+    q_y: list[Mixture],
+    *,
+    contrast: str,
+    mesh: Mesh | None = None,
+) -> Ixyz:
     """The three terms of IXYZ; the bound is `information - rate_x - rate_y`.
 
     Args:
       z: samples of p(z|x,y), [B, P, D] per band.
       means: means of p(z|x,y), [B, P, D] per band.
       q_x, q_y: marginal encoders at x and at y, [B, P, K, D] per band.
-      contrast: where the minibatch marginal is taken, see `minibatch_marginal`.
+      contrast, mesh: see `minibatch_marginal`.
 
     References:
       Paper, equations 1 and 2.
     """
     own = _average([mixture.log_prob(mixture.gaussian(m), s) for m, s in zip(means, z, strict=True)])
-    marginal = minibatch_marginal(z, means, contrast=contrast)
+    marginal = minibatch_marginal(z, means, contrast=contrast, mesh=mesh)
     log_q_x, log_q_y = (_average([mixture.log_prob(q, s) for q, s in zip(qs, z, strict=True)]) for qs in (q_x, q_y))
     return Ixyz(jnp.mean(own - marginal), jnp.mean(own - log_q_x), jnp.mean(own - log_q_y))
 
@@ -103,23 +121,25 @@ def ixyz_loss(terms: Ixyz, beta: jax.Array | float) -> jax.Array:
     return -terms.information + beta * (terms.rate_x + terms.rate_y)
 
 
-def infonce(z: list[jax.Array], q: list[Mixture], *, contrast: str) -> jax.Array:
+def infonce(z: list[jax.Array], q: list[Mixture], *, contrast: str, mesh: Mesh | None = None) -> jax.Array:
     """InfoNCE, to be maximised: how well q picks the z that belongs to each of its own images, at most log B.
 
     Args:
       z: samples of q(z|x), [B, P, D] per band.
       q: single Gaussians, [B, P, 1, D] per band: of y for InfoNCE, of x itself for single-variable InfoNCE.
-      contrast: see `minibatch_marginal`.
+      contrast, mesh: see `minibatch_marginal`.
 
     References:
       Paper, section 3.4.
     """
     means = [m.means[..., 0, :] for m in q]
     own = _average([mixture.log_prob(m, s) for m, s in zip(q, z, strict=True)])
-    return jnp.mean(own - minibatch_marginal(z, means, contrast=contrast))
+    return jnp.mean(own - minibatch_marginal(z, means, contrast=contrast, mesh=mesh))
 
 
-def minibatch_marginal(z: list[jax.Array], means: list[jax.Array], *, contrast: str) -> jax.Array:
+def minibatch_marginal(
+    z: list[jax.Array], means: list[jax.Array], *, contrast: str, mesh: Mesh | None = None
+) -> jax.Array:
     """log p̂(z_i) = logsumexp_j log p(z_i | j) - log B, for single Gaussians of unit variance.
 
     Args:
@@ -127,20 +147,51 @@ def minibatch_marginal(z: list[jax.Array], means: list[jax.Array], *, contrast: 
       means: [B, P, D] per band.
       contrast: "position" takes it at every position of every band and then the means over positions and bands; "band"
         after the mean over positions; "joint" after both means, once for the whole multi-scale tensor.
+      mesh: the batch is sharded over it; None for one device.
 
     Returns:
       [B], averaged over positions and bands like every log-probability.
     """
     if contrast not in CONTRASTS:
         raise ValueError(f"contrast must be one of {', '.join(CONTRASTS)}, not {contrast!r}")
-    pairwise = [_pairwise_log_prob(s, m) for s, m in zip(z, means, strict=True)]  # [P, B, B] per band
-    if contrast != "position":
-        pairwise = [p.mean(0, keepdims=True) for p in pairwise]
-    if contrast == "joint":
-        pairwise = [sum(pairwise) / len(pairwise)]
+    if contrast == "position" and mesh is not None and mesh.size > 1:
+        sums = _sharded_by_position(z, means, mesh)
+    else:
+        pairwise = [_pairwise_log_prob(s, m) for s, m in zip(z, means, strict=True)]  # [P, B, B] per band
+        if contrast != "position":
+            pairwise = [p.mean(0, keepdims=True) for p in pairwise]
+        if contrast == "joint":
+            pairwise = [sum(pairwise) / len(pairwise)]
+        sums = [jax.nn.logsumexp(p, -1) for p in pairwise]
     log_batch = math.log(z[0].shape[0])
-    bands = [jnp.mean(jax.nn.logsumexp(p, -1), 0) - log_batch for p in pairwise]
+    bands = [jnp.mean(s, 0) - log_batch for s in sums]
     return sum(bands) / len(bands)
+
+
+def _sharded_by_position(z: list[jax.Array], means: list[jax.Array], mesh: Mesh) -> list[jax.Array]:
+    """logsumexp_j log p(z_i | j) at every position, [P, B] per band.
+
+    A position is compared with the same position of other examples only. So each device takes some positions of the
+    whole batch, and sends only what it has of the others. All bands are one array, as a band may have fewer positions
+    than there are devices.
+    """
+    of_band = [band.shape[1] for band in z]
+
+    def to_positions(bands):
+        """[B / devices, P, D] per band -> [B, all P / devices, D]"""
+        joined = jnp.concatenate(bands, 1)
+        padded = jnp.pad(joined, ((0, 0), (0, -sum(of_band) % mesh.size), (0, 0)))
+        return jax.lax.all_to_all(padded, "data", split_axis=1, concat_axis=0, tiled=True)
+
+    def of_shard(z, means):
+        sums = jax.nn.logsumexp(_pairwise_log_prob(to_positions(z), to_positions(means)), -1)
+        sums = jax.lax.all_to_all(sums, "data", split_axis=1, concat_axis=0, tiled=True)
+        return jnp.split(sums, np.cumsum(of_band))[: len(of_band)]  # without the padding
+
+    batched = PartitionSpec("data")
+    return jax.shard_map(of_shard, mesh=mesh, in_specs=(batched, batched), out_specs=PartitionSpec(None, "data"))(
+        z, means
+    )
 
 
 def _pairwise_log_prob(z: jax.Array, means: jax.Array) -> jax.Array:
@@ -171,27 +222,27 @@ def _sample(means: list[jax.Array], key: jax.Array) -> list[jax.Array]:
     return [m + n.reshape(m.shape) for m, n in zip(means, noise, strict=True)]
 
 
-def _ixyz(encoders, x, y, key, *, beta, contrast):
+def _ixyz(encoders, x, y, key, *, beta, contrast, mesh=None):
     means = encoders.full(x, y)
     z = _sample(means, key)
-    terms = ixyz(z, means, encoders.marginal(x), encoders.marginal(y), contrast=contrast)
+    terms = ixyz(z, means, encoders.marginal(x), encoders.marginal(y), contrast=contrast, mesh=mesh)
     loss = ixyz_loss(terms, beta)
     return loss, {"loss": loss, "I": terms.information, "Rx": terms.rate_x, "Ry": terms.rate_y, "beta": beta}
 
 
-def _infonce(encoders, x, y, key, *, beta, contrast):
+def _infonce(encoders, x, y, key, *, beta, contrast, mesh=None):
     q_x, q_y = encoders.marginal(x), encoders.marginal(y)
-    return _contrastive(q_x, q_y, key, contrast)
+    return _contrastive(q_x, q_y, key, contrast, mesh)
 
 
-def _single_infonce(encoders, x, y, key, *, beta, contrast):
+def _single_infonce(encoders, x, y, key, *, beta, contrast, mesh=None):
     q_x = encoders.marginal(x)
-    return _contrastive(q_x, q_x, key, contrast)
+    return _contrastive(q_x, q_x, key, contrast, mesh)
 
 
-def _contrastive(sampled: list[Mixture], judging: list[Mixture], key, contrast):
+def _contrastive(sampled: list[Mixture], judging: list[Mixture], key, contrast, mesh):
     z = _sample([mixture.mean(m) for m in sampled], key)
-    information = infonce(z, judging, contrast=contrast)
+    information = infonce(z, judging, contrast=contrast, mesh=mesh)
     return -information, {"loss": -information, "I": information}
 
 

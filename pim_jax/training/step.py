@@ -111,7 +111,8 @@ def loss(
         x, y = _features(config, params, images, crop, mesh)
         encoders = _encoders(config, params, images.shape[2:4], crop)
         beta = schedule.beta(step, config.beta_steps)
-        return OBJECTIVES[config.objective].loss(encoders, x, y, key, beta=beta, contrast=config.contrast)
+        objective = OBJECTIVES[config.objective].loss
+        return objective(encoders, x, y, key, beta=beta, contrast=config.contrast, mesh=mesh)
 
 
 def sensor_noise(images: jax.Array, most: float, key: jax.Array) -> jax.Array:
