@@ -3,8 +3,9 @@
     python benchmarks/peers.py [WEIGHTS ...] --out FILE.json [--torch PYTHON] [--repeats 5]
 
 WEIGHTS are names of bundled weights or folders, as for `pim_jax.metrics.load`; without any, the bundled ones of PIM.
-Beside them it times the metrics of the literature that `--peers` names, and LPIPS among them also in PyTorch. PYTHON is
-an interpreter with torch, torchvision and lpips. Without these, PyTorch is left out, and the output says so.
+Beside them it times the metrics of the literature that `--peers` names, and those among them that lpips and piq have
+also in PyTorch. PYTHON is an interpreter with torch, torchvision, lpips and piq. Without these, PyTorch is left out,
+and the output says so.
 
 Every metric has a process of its own, so that each is timed warm and without the others. One works at a time. They
 take turns, because other load on the machine comes and goes. The figures are:
@@ -44,7 +45,10 @@ JAX, TORCH = "JAX", "PyTorch"
 FIGURES = ("forward", "gradient", "fixed", "fresh")
 FIRST, MEMORY = "first call", "peak memory"  # what a fresh process tells
 PEERS = ("lpips-alex-lin", "lpips-vgg-lin", "ssim")
-IN_TORCH = ("lpips-alex", "lpips-alex-lin", "lpips-vgg", "lpips-vgg-lin")
+IN_TORCH = (
+    *("lpips-alex", "lpips-alex-lin", "lpips-vgg", "lpips-vgg-lin"),
+    *("dists", "gmsd", "ms-gmsdc", "haarpsi", "mdsi", "vsi", "fsim", "fsimc", "vifp"),
+)
 COLUMNS = {
     "forward": "forward, s",
     "gradient": "gradient, s",
@@ -353,7 +357,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("weights", nargs="*", metavar="WEIGHTS", help="names of bundled weights, or folders")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="where the measurements go, as JSON")
     parser.add_argument("--peers", nargs="*", default=PEERS, metavar="METRIC", help=f"default: {' '.join(PEERS)}")
-    parser.add_argument("--torch", default=sys.executable, metavar="PYTHON", help="an interpreter with torch and lpips")
+    parser.add_argument("--torch", default=sys.executable, metavar="PYTHON", help="with torch, lpips and piq")
     parser.add_argument("--sizes", nargs="+", type=size_of, metavar="HxW", help="default: 256x256 512x768 1080x1920")
     parser.add_argument("--large", type=size_of, default=(2160, 3840), metavar="HxW", help="default: 2160x3840")
     parser.add_argument("--figures", nargs="+", default=FIGURES, choices=FIGURES, help="default: all")

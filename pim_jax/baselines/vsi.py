@@ -141,7 +141,11 @@ def _filtered(channel: jax.Array, passing: np.ndarray) -> jax.Array:
 
 def _ranged(channel: jax.Array) -> jax.Array:
     """[N, H, W], stretched to the range from 0 to 1; a flat channel becomes 0."""
-    low, high = channel.min((1, 2), keepdims=True), channel.max((1, 2), keepdims=True)
+    # By place: the gradient of jnp.max looks for what equals the maximum. A compiler may compute the channel twice and
+    # round it differently. Then nothing does, and the gradient is NaN.
+    flat = channel.reshape(len(channel), -1)
+    places = (find(flat, axis=1, keepdims=True) for find in (jnp.argmin, jnp.argmax))
+    low, high = (jnp.take_along_axis(flat, place, axis=1)[..., None] for place in places)
     return (channel - low) / (high - low + _EPSILON)
 
 
