@@ -14,12 +14,15 @@ import dataclasses
 import itertools
 import math
 import operator
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pim_jax import batched, inputs, provenance, stored
+from pim_jax.against import Against
 from pim_jax.model import area, mixture, regions
 from pim_jax.model import pim as networks
 from pim_jax.model.convolution import PRECISIONS
@@ -78,18 +81,30 @@ class Pim:
         return f"Pim({self.name!r}, weights {self.digest}{commit}, precision {self.precision!r})"
 
     def distance(
-        self, x: jax.Array, y: jax.Array, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
+        self,
+        x: jax.Array,
+        y: jax.Array,
+        mask: jax.Array | None = None,
+        *,
+        key: jax.Array | None = None,
+        num_samples: int = DEFAULT_SAMPLES,
     ) -> jax.Array:
-        """The distance between images, averaged over all of their pixels.
+        """The distance between images, averaged over all of their pixels or over those of a mask.
 
         With one mixture component (pim-fast, pim-1) it is the squared distance of the embeddings, exactly symmetric.
         With several (pim-5) it is a Monte-Carlo estimate of the symmetrised Kullback-Leibler divergence. The estimate
         is symmetric.
         It is the same again with the same key. It may be slightly negative for images that are nearly equal.
 
+        Under a mask it is the weighted mean of the map, sum(mask * distance_map) / sum(mask). So a mask of ones changes
+        nothing. A mask that is 0 everywhere is an error. Under `jit`, where values are not known, the distance is then
+        0, and so is its gradient.
+
         Args:
           x, y: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1], of one height and width, at least
             `smallest_size`. Either may have N = 1 against a batch, and is then encoded once.
+          mask: how much every pixel counts: [N, H, W], [N, H, W, 1] or [H, W], boolean or float in [0, 1]. N may be 1
+            against a batch, or that of many masks of one pair.
           key: of the Monte-Carlo samples, from `jax.random.key` or `jax.random.PRNGKey`; `jax.random.key(0)` if none
             is given. Metrics with one component need none.
           num_samples: Monte-Carlo samples from each side at every position of every band, at least 1. The error
@@ -97,24 +112,27 @@ class Pim:
             pixels, and 0.2 % of 192 x 192.
 
         Returns:
-          [N] float32, or [] for two single images.
+          [N] float32, or [] for two single images and no mask or a single one.
 
         Raises:
-          TypeError: an image is no array, or not floating-point.
+          TypeError: an image or the mask is no array, or of a type that it cannot have.
           ValueError: shapes do not fit; `key` is not one key; `num_samples` is no whole number of at least 1; or,
-            outside of `jit`, values are not finite or not in [0, 1].
+            outside of `jit`, values are not finite or not in [0, 1], or a mask is 0 everywhere.
 
         References:
           Paper, equation 3 and section 2.2, on the scale of the released code.
 
         Example:
-          >>> pim = from_params(ModelConfig(), networks.init(ModelConfig(), jax.random.key(0)))
-          >>> x = jax.random.uniform(jax.random.key(1), (2, 16, 16, 3))
-          >>> float(pim.distance(x, x).max())
-          0.0
+          >>> config = ModelConfig(pyramid="none", widths=(3,))
+          >>> pim = from_params(config, networks.init(config, jax.random.key(0)))
+          >>> x = jax.random.uniform(jax.random.key(1), (16, 16, 3))
+          >>> y = x.at[:, :4].set(0)
+          >>> float(pim.distance(x, x)), bool(pim.distance(x, y, mask=jnp.ones((16, 16))) > 0)
+          (0.0, True)
         """
-        x, y, single = inputs.pair(self, x, y)
-        return inputs.unbatch(_distance(self, x, y, _key(key), _samples(num_samples)), single)
+        given = inputs.pair(self, x, y, mask)
+        values = _distance(self, given.x, given.y, given.mask, _key(key), _samples(num_samples))
+        return inputs.unbatch(values, given.single)
 
     def distance_map(
         self, x: jax.Array, y: jax.Array, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
@@ -128,15 +146,13 @@ class Pim:
         Returns:
           [N, H, W] float32, or [H, W] for two single images.
         """
-        x, y, single = inputs.pair(self, x, y)
-        return inputs.unbatch(_distance_map(self, x, y, _key(key), _samples(num_samples)), single)
+        given = inputs.pair(self, x, y)
+        return inputs.unbatch(_distance_map(self, given.x, given.y, _key(key), _samples(num_samples)), given.single)
 
     def embed(self, x: jax.Array) -> Embedding:
         """The representation of an image, to be compared with others by `between`.
 
-        For a loss against a fixed reference, embed the reference once. The gradient of `between(embed(x), z)` takes
-        about a third of the time of that of `distance`, which encodes both images. Large images are not cut into
-        regions here, so the memory grows with them.
+        Large images are not cut into regions here, so the memory grows with them.
 
         Args:
           x: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1].
@@ -151,13 +167,19 @@ class Pim:
         return _embed(self, inputs.image(self, "x", x))
 
     def between(
-        self, z_x: Embedding, z_y: Embedding, *, key: jax.Array | None = None, num_samples: int = DEFAULT_SAMPLES
+        self,
+        z_x: Embedding,
+        z_y: Embedding,
+        mask: jax.Array | None = None,
+        *,
+        key: jax.Array | None = None,
+        num_samples: int = DEFAULT_SAMPLES,
     ) -> jax.Array:
         """The distance between images given by their embeddings.
 
         Args:
           z_x, z_y: from `embed`, for images of one size; either may have N = 1 against a batch.
-          key, num_samples: as for `distance`.
+          mask, key, num_samples: as for `distance`.
 
         Returns:
           [N] float32.
@@ -167,7 +189,35 @@ class Pim:
           ValueError: they are of images of different sizes, or of other weights; or as `distance`.
         """
         inputs.check_embeddings(z_x, z_y)
-        return _between(self, z_x, z_y, _key(key), _samples(num_samples))
+        if mask is not None:
+            mask = inputs.mask_of_embeddings(self.embed, z_x, z_y, mask)
+        return _between(self, z_x, z_y, mask, _key(key), _samples(num_samples))
+
+    def against(self, reference: jax.Array) -> Against:
+        """The distance from a reference, as a function of the other image: `pim.against(reference)(x)`.
+
+        The reference is encoded once. So as a loss it takes about half the time of `distance`, whose gradient goes
+        through both images. Its values are those of `distance`, up to rounding. Large images are not cut into regions,
+        so the memory grows with them.
+
+        Args:
+          reference: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1]; N may be 1 against a batch.
+
+        Returns:
+          A function of an image, and of the mask, key and num_samples of `distance`. It goes through `jit`, `grad` and
+            `vmap`. It is also a pytree, which holds the metric and the representation of the reference.
+
+        Raises:
+          As `distance`.
+
+        Example:
+          >>> config = ModelConfig(pyramid="none", widths=(3,))
+          >>> pim = from_params(config, networks.init(config, jax.random.key(0)))
+          >>> loss = pim.against(jnp.zeros((16, 16, 3)))
+          >>> float(loss(jnp.zeros((16, 16, 3)))), bool(loss(jnp.ones((16, 16, 3))) > 0)
+          (0.0, True)
+        """
+        return Against(self, _embed(self, inputs.image(self, "reference", reference)), np.shape(reference))
 
 
 def load(weights: str | Path = DEFAULT_WEIGHTS, *, precision: str = "highest") -> Pim:
@@ -249,7 +299,7 @@ def _embed(pim: Pim, x):
         return tuple(networks.embed(pim.config, pim.params, features))
 
 
-def _noise_keys(pim, key, sizes) -> list[jax.Array | None]:
+def _noise_keys(pim, key, sizes) -> Sequence[jax.Array | None]:
     """A key for every position of every band, [1, h, w]; none where the distance has a closed form.
 
     Every image of a batch sees the same noise, so that its distance does not depend on the others.
@@ -288,11 +338,14 @@ def _row(*bands: jax.Array) -> jax.Array:
     return jnp.concatenate([band.reshape(band.shape[0], -1, *band.shape[3:]) for band in bands], 1)
 
 
-def _region_maps(pim, x, y, key, num_samples, of_region):
-    """What `of_region` makes of the kept maps of every region, stacked, and how the images were cut."""
+def _plan(pim, x, y) -> regions.Plan:
+    return regions.plan(pim.config, x.shape[-3:-1], max(len(inputs.batch(x)), len(inputs.batch(y))))
+
+
+def _of_regions(pim, plan, x, y, key, num_samples, of_region):
+    """What `of_region` makes of the kept maps of every region and its index, stacked."""
     x, y = inputs.batch(x), inputs.batch(y)
-    plan = regions.plan(pim.config, x.shape[1:3], max(len(x), len(y)))
-    keys = _noise_keys(pim, key, [tuple(span.length for span in spans) for spans in plan.bands])
+    keys = _noise_keys(pim, key, regions.sizes(plan))
 
     def region(index):
         def embed(image):
@@ -300,37 +353,60 @@ def _region_maps(pim, x, y, key, num_samples, of_region):
 
         z_x, z_y = inputs.both(embed, *(regions.cut(plan, image, index).astype(jnp.float32) for image in (x, y)))
         own_keys = keys if keys[0] is None else regions.context(plan, keys, index)
-        return of_region(regions.keep(plan, _position_maps(pim, z_x, z_y, own_keys, num_samples), index))
+        return of_region(regions.keep(plan, _position_maps(pim, z_x, z_y, own_keys, num_samples), index), index)
 
     if plan.counts == (1, 1):
-        return plan, jax.tree.map(lambda leaf: leaf[None], region((0, 0)))
-    return plan, jax.lax.map(jax.checkpoint(region), regions.indices(plan))
+        return jax.tree.map(lambda leaf: leaf[None], region((0, 0)))
+    return jax.lax.map(jax.checkpoint(region), regions.indices(plan))
 
 
 @batched.of_embeddings
 @jax.jit(static_argnames="num_samples")
-def _between(pim, z_x, z_y, key, num_samples):
+def _between(pim, z_x, z_y, mask, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
-        keys = _noise_keys(pim, key, [z.means.shape[1:3] for z in z_x])
-        maps = _position_maps(pim, z_x, z_y, keys, num_samples)
-        return sum(m.mean((1, 2)) for m in maps) / len(maps)
+        sizes = [z.means.shape[1:3] for z in z_x]
+        maps = _position_maps(pim, z_x, z_y, _noise_keys(pim, key, sizes), num_samples)
+        if mask is not None:
+            maps = [weight * m for weight, m in zip(_weights(mask, sizes), maps, strict=True)]
+        mean = sum(m.mean((1, 2)) for m in maps) / len(maps)
+        return mean if mask is None else area.masked(mean, _plane(mask))
 
 
 @batched.of_images
 @jax.jit(static_argnames="num_samples")
-def _distance(pim, x, y, key, num_samples):
+def _distance(pim, x, y, mask, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
-        plan, sums = _region_maps(pim, x, y, key, num_samples, lambda maps: [m.sum((1, 2)) for m in maps])
-        sizes = [rows.length * columns.length for rows, columns in plan.bands]
-        return sum(total.sum(0) / size for total, size in zip(sums, sizes, strict=True)) / len(sums)
+        plan = _plan(pim, x, y)
+        sizes = regions.sizes(plan)
+        weights = None if mask is None else _weights(mask, sizes)
+
+        def sums_of(maps, index):
+            if weights is not None:
+                maps = [weight * m for weight, m in zip(regions.own(plan, weights, index), maps, strict=True)]
+            return [m.sum((1, 2)) for m in maps]
+
+        sums = _of_regions(pim, plan, x, y, key, num_samples, sums_of)
+        mean = sum(total.sum(0) / math.prod(size) for total, size in zip(sums, sizes, strict=True)) / len(sums)
+        return mean if mask is None else area.masked(mean, _plane(mask))
 
 
 @batched.of_images
 @jax.jit(static_argnames="num_samples")
 def _distance_map(pim, x, y, key, num_samples):
     with jax.default_matmul_precision(pim.precision):
-        plan, kept = _region_maps(pim, x, y, key, num_samples, lambda maps: maps)
+        plan = _plan(pim, x, y)
+        kept = _of_regions(pim, plan, x, y, key, num_samples, lambda maps, index: maps)
         return sum(area.spread(m, x.shape[-3:-1]) for m in regions.join(plan, kept)) / len(kept)
+
+
+def _weights(mask, sizes) -> list[jax.Array]:
+    """How much every position of every band counts, [N, h, w] each."""
+    found = {size: area.spread(_plane(mask), size) for size in dict.fromkeys(sizes)}
+    return [found[size] for size in sizes]
+
+
+def _plane(mask) -> jax.Array:
+    return inputs.batch(mask)[..., 0]
 
 
 def _key(key):

@@ -56,7 +56,7 @@ def optimized():
 
 @pytest.fixture
 def promoting():
-    """optax mixes Python floats with integer counts, which strict promotion forbids."""
+    """optax, Flax and CLU mix floats with integers, which strict promotion forbids."""
     with jax.numpy_dtype_promotion("standard"):
         yield
 

@@ -117,6 +117,25 @@ def test_maps_work_over_explicit_axes(name, load, mesh, context):
     assert found.sharding.spec[0] == "b"
 
 
+@pytest.mark.parametrize("name", ["pim-1", *nightly("pim-5", "conventional")])
+def test_masks_and_references_work_over_explicit_axes(name, load, mesh, context):
+    one, x, y = load(name), images(0), images(1)
+    mask = images(2)[..., 0]
+    wanted = one.distance(x, y, mask), one.distance(x[:1], y, mask[:1])
+    a, b, c = (jax.device_put(image, NamedSharding(mesh, P("b"))) for image in (x, y, mask))
+    for found in (
+        one.distance(a, b, c),
+        one.distance(x, b, mask),
+        one.against(a)(b, c),
+        jax.jit(one.distance)(a, b, c),
+    ):
+        np.testing.assert_allclose(found, wanted[0], rtol=1e-4)
+        assert found.sharding.spec[0] == "b"
+    found = one.against(x[:1])(b, mask[:1])
+    np.testing.assert_allclose(found, wanted[1], rtol=1e-4)
+    assert found.sharding.spec[0] == "b"
+
+
 @pytest.mark.parametrize("context", [True, False], ids=["set", "of the arrays"], indirect=True)
 @pytest.mark.parametrize("name", [*MIXED, *nightly("steerable")])
 def test_gradients_work_over_explicit_axes(name, load, mesh, context):
@@ -206,6 +225,15 @@ def test_a_batch_of_symbolic_size_exports(name, load):
     for n in (1, 3):
         x, y = images(0, n), images(1, n)
         np.testing.assert_allclose(restored.call(x, y), one.distance(x, y), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pim-1", *nightly("pim-5", "conventional")])
+def test_masks_and_a_reference_of_a_batch_of_symbolic_size_export(name, load):
+    one, x, y, mask = load(name), images(0, 1), images(1, 3), images(2, 3)[..., 0]
+    shapes = jax.export.symbolic_args_specs((y, mask), "b, ...")
+    wanted = one.distance(x, y, mask)
+    for function in (lambda y, mask: one.distance(x, y, mask), lambda y, mask: one.against(x)(y, mask)):
+        np.testing.assert_allclose(jax.export.export(jax.jit(function))(*shapes).call(y, mask), wanted, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["psnr", *nightly("pim-5")])

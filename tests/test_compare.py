@@ -370,6 +370,7 @@ def test_several_files_are_scored_against_one(folders, weights, capsys):
     assert scores(printed)["b.bmp"] == pytest.approx(alone, rel=1e-5)
 
 
+@pytest.mark.slow(kept="maps of one candidate")
 def test_maps_of_candidates_are_in_their_folders(codecs, weights, capsys, tmp_path):
     assert run(capsys, *codecs, "--ckpt", weights, "--maps", tmp_path / "maps")[0] == 0
     assert (tmp_path / "maps/x/5/sub/b.png").exists() and (tmp_path / "maps/y/10/a.npy").exists()

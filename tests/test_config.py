@@ -59,6 +59,7 @@ def test_objectives_that_sample_the_marginal_encoder_need_one_component(name):
         Config(objective=name, model=ModelConfig(mixtures=5))
 
 
+@pytest.mark.slow(kept="every objective of the table, in test_objectives.py")
 def test_an_objective_is_added_by_one_line_of_the_table(monkeypatch):
     """It trains and is explained where it is not finite; nothing else knows objectives by name."""
     with pytest.raises(ValueError, match="objective must be one of ixyz, infonce, single-infonce, not 'ixy'"):

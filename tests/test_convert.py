@@ -398,6 +398,7 @@ def test_the_command_runs_as_a_module(folder, tmp_path):
     assert stored.read(tmp_path / "out", metric.FORMAT).model.mixtures == 5
 
 
+@pytest.mark.slow(kept="the same of pim-eval and pim-prepare")
 def test_a_reader_that_leaves_and_a_name_in_any_encoding_end_nothing(folder, tmp_path):
     source = tmp_path / os.fsdecode(b"caf\xe9")
     source.symlink_to(folder)

@@ -128,7 +128,7 @@ def test_what_is_no_regular_file_is_written_to(folders, shell, tmp_path):
     assert not list(tmp_path.glob("*.partial"))
 
 
-@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+@pytest.mark.parametrize("name", ["-", *slow("/dev/stdout", kept="-")])
 def test_standard_output_has_an_output_of_that_name_alone(folders, capsys, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     status, out, err = run(capsys, *folders, "--ckpt", "psnr", "--csv", name)
@@ -251,7 +251,9 @@ def test_a_message_about_a_picture_is_one_line_whatever_its_name(folders, capsys
 # What was measured is not lost
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, *slow(signal.SIGKILL, signal.SIGTERM, kept="SIGINT")])
+@pytest.mark.parametrize(
+    "number", slow(signal.SIGINT, signal.SIGKILL, signal.SIGTERM, kept="rows after an error, in test_outputs.py")
+)
 def test_a_run_that_is_stopped_keeps_its_rows_and_goes_on(one_device, own_cache, capsys, tmp_path, monkeypatch, number):
     """Names are so long that the pipe holds the lines of some 300 pairs, and the run waits for a reader."""
     folders = write(tmp_path, [f"{i:03}{'x' * 200}.png" for i in range(400)], size=(4, 4))
@@ -303,6 +305,7 @@ def test_what_is_kept_of_other_batches_changes_no_digit(folders, weights, capsys
     assert rows(tmp_path / "1.csv") == rows(tmp_path / "2.csv")
 
 
+@pytest.mark.slow(kept="the keys of distances, in test_provenance.py")
 def test_other_pixels_and_other_weights_are_measured(folders, weights, capsys, tmp_path):
     def distances(*arguments):
         return {line for line in run(capsys, *arguments)[1].splitlines() if "\t" in line}

@@ -23,10 +23,15 @@ def scaled(params, *path, factor):
     ("path", "factor", "name"),
     [
         (("frontend", "band1", "conv0"), np.nan, "parameter frontend/band1/conv0/bias"),
-        (("frontend", "band1"), 1e30, "features of x, band 1"),
-        (("full", "band1"), 1e30, "full encoder, means, band 1"),
-        (("full", "band1"), 1e6, "Rx"),
-        ((), 1, "none when the step was repeated"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow(kept="a parameter"))
+            for case in (
+                (("frontend", "band1"), 1e30, "features of x, band 1"),
+                (("full", "band1"), 1e30, "full encoder, means, band 1"),
+                (("full", "band1"), 1e6, "Rx"),
+                ((), 1, "none when the step was repeated"),
+            )
+        ),
     ],
 )
 def test_names_the_first_tensor_that_is_not_finite(promoting, path, factor, name):

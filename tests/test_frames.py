@@ -307,6 +307,7 @@ def test_a_program_among_the_frames_is_not_run(tmp_path):
         pixels(tmp_path)
 
 
+@pytest.mark.slow(kept="damaged and odd videos")
 def test_frames_of_too_many_pixels_are_refused(tmp_path):
     for number in range(2):
         Image.new("1", (20000, 20000)).save(tmp_path / f"{number}.png")

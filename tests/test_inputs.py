@@ -86,9 +86,65 @@ def test_what_is_no_array_of_floats_is_one_line(given, message):
     assert message in str(raised.value) and "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.float16, ">f8", ml_dtypes.bfloat16])
+def test_masks_are_boolean_or_floats_with_or_without_a_channel(dtype):
+    mask = (np.arange(72).reshape(8, 9) % 2).astype(dtype)
+    for given, shape in [(mask, (8, 9, 1)), (mask[None], (1, 8, 9, 1)), (mask[None, ..., None], (1, 8, 9, 1))]:
+        found = inputs.mask_of(given)
+        assert found.shape == shape and found.dtype == jnp.float32
+        np.testing.assert_array_equal(found.reshape(8, 9), mask.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ([[1.0]], TypeError, "mask must be an array, not list"),
+        (
+            np.ones((8, 9), np.uint8),
+            TypeError,
+            "mask is uint8; masks are boolean, or float in [0, 1]: use mask > 0, or",
+        ),
+        (PICTURE[None], ValueError, "mask has shape (1, 8, 9, 3); masks are [N, H, W], [N, H, W, 1] or [H, W]"),
+        (np.ones((0, 8, 9)), ValueError, "mask has shape (0, 8, 9): there is no mask in it"),
+        (np.full((8, 9), np.nan), ValueError, "mask holds values that are not finite"),
+        (np.full((8, 9), 255.0), ValueError, "mask has values from 255 to 255; masks are in [0, 1]: use"),
+        (np.linspace(-1, 1, 72).reshape(8, 9), ValueError, "mask has values from -1 to 1; masks are in [0, 1]: use"),
+        (np.zeros((8, 9), bool), ValueError, "the mask is 0 everywhere, so there is nothing to average: leave"),
+        (
+            np.arange(2.0)[:, None, None],
+            ValueError,
+            "the mask of one of the images is 0 everywhere, so there is nothing",
+        ),
+    ],
+    ids=lambda value: value[:25] if isinstance(value, str) else "",
+)
+def test_a_mask_that_cannot_be_is_one_line(given, error, message):
+    with pytest.raises(error) as raised:
+        inputs.mask_of(given)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_mask_must_fit_the_images_and_their_embeddings():
+    for mask, message in [
+        (np.ones((8, 8)), "x is 8 x 9 and mask is 8 x 8 (height x width): an image and its mask must have one size"),
+        (np.ones((3, 8, 9)), "x holds 2 images and mask 3: give as many of each"),
+    ]:
+        with pytest.raises(ValueError) as raised:
+            inputs.pair(METRIC, np.stack([PICTURE, PICTURE]), PICTURE, mask)
+        assert message in str(raised.value)
+    z = np.zeros((2, 8, 9))
+    for mask, message in [
+        (np.ones((8, 8)), "mask is 8 x 8 (height x width), and the embeddings are of images of another size"),
+        (np.ones((3, 8, 9)), "z_y holds 2 images and mask 3: give as many of each"),
+    ]:
+        with pytest.raises(ValueError) as raised:
+            inputs.mask_of_embeddings(lambda x: x.mean(3), z[:1], z, mask)
+        assert message in str(raised.value)
+
+
 def export(shape):
     x = jax.ShapeDtypeStruct(jax.export.symbolic_shape(shape), jnp.float32)
-    return jax.export.export(jax.jit(lambda x: inputs.pair(METRIC, x, x)[0].sum()))(x)
+    return jax.export.export(jax.jit(lambda x: inputs.pair(METRIC, x, x).x.sum()))(x)
 
 
 def test_the_number_of_images_may_be_symbolic_and_their_size_may_not():

@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from marks import slow
 from PIL import Image
 
 from pim_jax import configuration, inspect, metric, provenance, stored
@@ -131,7 +132,9 @@ def test_a_finished_run_that_goes_on_for_more_steps_is_running(run, capsys):
     assert "verdict: running: at step 45" in inspected(capsys, run)[1]
 
 
-@pytest.mark.parametrize("damage", ["", "[]", '{"state": "dancing", "step": 1, "reason": "", "seconds": 1}', "{"])
+@pytest.mark.parametrize(
+    "damage", ["", *slow("[]", '{"state": "dancing", "step": 1, "reason": "", "seconds": 1}', "{", kept="no sign")]
+)
 def test_of_a_run_without_a_sign_of_life_the_log_tells_what_it_can(run, capsys, damage):
     """A run of an older version, or a damaged file."""
     if damage:

@@ -472,6 +472,7 @@ def test_a_direction_that_most_metrics_contradict_is_doubted(table):
         assert benchmark.doubts({"A": scores["A"]})[0].startswith("the metric contradicts people")
 
 
+@pytest.mark.slow(kept="scores that are to be doubted")
 def test_chance_alone_raises_no_doubt(table):
     benchmark = iqa.read(table)
     scores = benchmark.scores(np.random.default_rng(3).normal(size=24))

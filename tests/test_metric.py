@@ -30,6 +30,12 @@ def pim():
 
 
 @pytest.fixture(scope="module")
+def quick():
+    """Two bands of two sizes, which compile quickly."""
+    return random_metric(ModelConfig(pyramid="laplacian", scales=2, widths=(3,)), name="quick")
+
+
+@pytest.fixture(scope="module")
 def pim5():
     """Two bands, as mixtures take several times as long to compile."""
     return random_metric(ModelConfig(pyramid="laplacian", scales=2, widths=(6, 3), mixtures=5), name="small-5")
@@ -72,7 +78,7 @@ def test_single_images_have_no_batch_axis(pim):
     assert pim.distance(x, y[None]).shape == (1,)
 
 
-@pytest.mark.parametrize("size", [(33, 47), (8, 8), *nightly((32, 40), (9, 21))])
+@pytest.mark.parametrize("size", [(33, 47), *slow((8, 8), kept="an odd size"), *nightly((32, 40), (9, 21))])
 def test_mean_of_the_map_is_the_distance(pim, pim5, size):
     x, y = images(0, size=size), images(1, size=size)
     for one in (pim, pim5):
@@ -88,6 +94,48 @@ def test_map_shows_where_the_images_differ(pim):
     row, column = np.unravel_index(found.argmax(), found.shape)
     assert 52 <= row < 84 and 12 <= column < 44
     assert found[:16, 80:].max() < 0.05 * found.max()
+
+
+def weighted_mean(values, mask):
+    return (values * mask).sum((1, 2)) / mask.sum((1, 2))
+
+
+def test_under_a_mask_it_is_the_weighted_mean_of_the_map(quick):
+    x, y = images(0), images(1)
+    mask = images(2)[..., 0].at[:, :, 20:].set(0)
+    values = quick.distance_map(x, y)
+    wanted = weighted_mean(values, mask)
+    np.testing.assert_allclose(quick.distance(x, y, mask), wanted, rtol=1e-5)
+    np.testing.assert_allclose(quick.between(quick.embed(x), quick.embed(y), mask[..., None]), wanted, rtol=1e-5)
+    np.testing.assert_allclose(quick.distance(x, y, np.ones((2, 32, 40), bool)), quick.distance(x, y), rtol=1e-5)
+    # Other pixels of a map count as if they were not there, and many masks are of one pair.
+    parts = jnp.stack([mask[0] > 0.5, mask[0] <= 0.5])
+    of_one = quick.distance(x[0], y[0], parts)
+    np.testing.assert_allclose(of_one, weighted_mean(values[:1], parts.astype(jnp.float32)), rtol=1e-5)
+    assert quick.distance(x[0], y[0], parts[0]).shape == ()
+
+
+@pytest.mark.slow(kept="one component, and several without a mask")
+def test_under_a_mask_a_mixture_is_the_weighted_mean_of_its_map(pim5):
+    x, y, mask = images(0), images(1), images(2)[..., 0]
+    np.testing.assert_allclose(pim5.distance(x, y, mask), weighted_mean(pim5.distance_map(x, y), mask), rtol=1e-4)
+
+
+def test_an_empty_mask_is_an_error_and_under_jit_it_is_0_with_gradients_of_0(quick):
+    x, y = images(0, n=2, size=(16, 16)), images(1, n=2, size=(16, 16))
+    mask = jnp.zeros((2, 16, 16)).at[0].set(0.5)
+    for call in (quick.distance, lambda x, y, mask: quick.between(quick.embed(x), quick.embed(y), mask)):
+        with pytest.raises(ValueError, match="the mask of one of the images is 0 everywhere, so there is nothing"):
+            call(x, y, mask)
+
+    def total(x, mask):
+        values = quick.distance(x, y, mask)
+        return values.sum(), values
+
+    (of_images, of_masks), values = jax.jit(jax.grad(total, (0, 1), has_aux=True))(x, mask)
+    np.testing.assert_allclose(values[0], quick.distance(x[0], y[0]), rtol=1e-5)
+    assert values[1] == 0 and not of_images[1].any() and not of_masks[1].any()
+    assert bool(jnp.isfinite(of_images).all() and jnp.isfinite(of_masks).all()) and of_images[0].any()
 
 
 @pytest.mark.slow(kept="one against many, in test_metrics.py")

@@ -33,7 +33,7 @@ def test_every_name_loads_a_metric_with_all_of_the_contract(name):
     loaded = load(name)
     assert loaded.name.lower() == name and loaded.digest and loaded.smallest_size >= 1
     assert loaded.digest in repr(loaded)
-    assert all(callable(getattr(loaded, function)) for function in ("distance", "embed", "between"))
+    assert all(callable(getattr(loaded, function)) for function in ("distance", "embed", "between", "against"))
     assert isinstance(loaded, metrics.MapMetric) == (name not in baselines.NAMES)
 
 
@@ -72,6 +72,8 @@ def test_single_images_batches_and_one_against_many(name):
     np.testing.assert_allclose(loaded.distance(x[0], y), loaded.distance(jnp.stack([x[0], x[0]]), y), rtol=1e-5)
     np.testing.assert_allclose(loaded.between(loaded.embed(x), loaded.embed(y)), wanted, rtol=1e-6)
     np.testing.assert_allclose(loaded.between(loaded.embed(x[0]), loaded.embed(y[0])), wanted[:1], rtol=1e-5)
+    np.testing.assert_allclose(loaded.against(x)(y), wanted, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(loaded.against(x[0]))(y[0]), wanted[0], rtol=1e-5)
 
 
 @pytest.fixture(scope="module", params=["small pim", *QUICK, "lpips-alex", "ssimulacra"])
@@ -113,6 +115,21 @@ def test_too_small_images_name_the_metric_and_the_least_size(any_metric):
         with pytest.raises(ValueError) as raised:
             call(small)
         assert str(raised.value) == wanted
+
+
+def test_a_metric_takes_masks_if_it_has_a_map(any_metric):
+    x, y, mask = images(0), images(1), np.ones((2, 40, 48), bool)
+    calls = (
+        lambda: any_metric.distance(x, y, mask),
+        lambda: any_metric.between(any_metric.embed(x), any_metric.embed(y), mask),
+        lambda: any_metric.against(x)(y, mask),
+    )
+    for call in calls:
+        if isinstance(any_metric, metrics.MapMetric):
+            np.testing.assert_allclose(call(), any_metric.distance(x, y), rtol=1e-5)
+            continue
+        with pytest.raises(ValueError, match=f"^{any_metric.name} has no distance_map, so it takes no mask: use"):
+            call()
 
 
 def test_embeddings_that_do_not_fit_are_an_error(any_metric):

@@ -28,7 +28,7 @@ def official(golden_folder, name):
 
 
 @pytest.mark.parametrize("size", ["s0", *nightly("s2")])
-@pytest.mark.parametrize("name", [*slow("pim-1", kept="its distance, in test_metric.py"), "pim-5"])
+@pytest.mark.parametrize("name", slow("pim-1", "pim-5", kept="their distances, in test_metric.py"))
 def test_networks_equal_the_official_ones(shared, golden, name, size):
     if f"{size}/{name}/frontend0" not in golden:
         pytest.skip("the official implementation's tensors were not kept at this size")

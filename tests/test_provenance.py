@@ -76,8 +76,8 @@ def test_a_version_of_a_library_changes_the_key(monkeypatch):
 @pytest.mark.parametrize(
     ("edited", "changes"),
     [
-        ("model/area.py", True),
-        pytest.param("inputs.py", True, marks=pytest.mark.slow(kept="a file of the networks")),
+        pytest.param("model/area.py", True, marks=pytest.mark.slow(kept="what a key is made of")),
+        pytest.param("inputs.py", True, marks=pytest.mark.slow(kept="what a key is made of")),
         pytest.param("training/log.py", False, marks=pytest.mark.slow(kept="what a metric does not depend on")),
     ],
 )

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from disks import small_disk
+from marks import slow
 
 from pim_jax import inspect, metric, release, stored
 from pim_jax.data import pairs
@@ -61,7 +62,7 @@ def test_runs_of_two_models_are_not_put_side_by_side(run, tmp_path, capsys):
     assert not (tmp_path / "both").exists()
 
 
-@pytest.mark.parametrize("mixtures", [1, 2])
+@pytest.mark.parametrize("mixtures", [1, *slow(2, kept="one component")])
 def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, clip_pairs, mixtures, monkeypatch, capsys):
     monkeypatch.setattr(whiten, "_BATCHES", 2)
     model = ModelConfig(pyramid="none", widths=(4, 3), dimensions=3, mixtures=mixtures)

@@ -80,6 +80,15 @@ def test_mean_of_the_map_is_the_distance(spips):
     np.testing.assert_array_equal(as_users(spips.distance_map)(x, x), 0)
 
 
+def test_under_a_mask_it_is_the_weighted_mean_of_the_map(spips):
+    x, y, mask = images(0), images(1), images(2)[..., 0].at[:, 20:].set(0)
+    values = spips.distance_map(x, y)
+    wanted = (values * mask).sum((1, 2)) / mask.sum((1, 2))
+    np.testing.assert_allclose(spips.distance(x, y, mask), wanted, rtol=1e-4)
+    np.testing.assert_allclose(spips.against(x)(y, mask), wanted, rtol=1e-4)
+    np.testing.assert_allclose(spips.distance(x, y, jnp.ones_like(mask)), spips.distance(x, y), rtol=1e-4)
+
+
 @pytest.mark.slow(kept="that the mean of the map is the distance, and its place in test_metric.py")
 def test_map_shows_where_the_images_differ(alex):
     x = images(0, n=1, size=(96, 96))

@@ -37,6 +37,7 @@ def synthetic(references=6, each=24, seed=0):
     return answers.Answers("synthetic", (), reference, scores, questions, second), found
 
 
+@pytest.mark.slow(kept="its parts")
 def test_learns_how_much_people_mind_each_kind_and_says_so_of_new_references():
     human, found = synthetic()
     folds = list(fit.cross_validate(CONFIG, human, found))

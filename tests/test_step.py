@@ -40,7 +40,13 @@ def loss_and_gradients(config, batch, mesh=None, **options):
     return metrics, gradients
 
 
-@pytest.mark.parametrize("contrast", [SMALL.contrast, *nightly(*sorted({*CONTRASTS} - {SMALL.contrast}))])
+@pytest.mark.parametrize(
+    "contrast",
+    [
+        *slow(SMALL.contrast, kept="eight devices to one, in test_checkpoint.py"),
+        *nightly(*sorted({*CONTRASTS} - {SMALL.contrast})),
+    ],
+)
 def test_eight_devices_compute_what_one_does(contrast):
     """The minibatch marginal spans the global batch, so neither loss nor gradients know of devices."""
     config = dataclasses.replace(SMALL, contrast=contrast)

@@ -378,6 +378,7 @@ def test_random_damage_with_right_checksums_costs_a_value_error_at_most():
     assert read > 5 and refused > 300
 
 
+@pytest.mark.slow(kept="damage to a small bundle")
 @each_golden
 def test_random_damage_to_a_checkpoint_by_tensorflow_costs_a_value_error_at_most(folder):
     rng = random.Random(1)

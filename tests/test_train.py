@@ -71,6 +71,7 @@ def test_the_metric_loads_from_the_working_directory(finished):
     assert pim.config.widths == (6, 3) and "tiny" in pim.name
 
 
+@pytest.mark.slow(kept="a state that continues, in test_checkpoint.py")
 def test_running_again_continues_to_the_same_numbers(finished, clip_pairs, tmp_path):
     assert train(tmp_path, clip_pairs, "steps=10").returncode == 0
     again = train(tmp_path, clip_pairs)
@@ -112,6 +113,7 @@ def test_a_signal_saves_and_leaves_with_a_clear_line(finished, clip_pairs, tmp_p
         assert numbers(tmp_path) == numbers(finished)
 
 
+@pytest.mark.slow(kept="the search for the tensor, in test_finite.py")
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(clip_pairs, tmp_path):
     done = train(tmp_path, clip_pairs, "learning_rate=1e30", "save_every=1")
     assert done.returncode == 1
@@ -221,6 +223,7 @@ def test_a_difference_is_shown_as_the_command_that_continues(clip_pairs, tmp_pat
     assert "finished at step 4" in assert_ends(workdir, clip_pairs, settings=words[4:])
 
 
+@pytest.mark.slow(kept="signs of life, in test_heartbeat.py and test_inspect.py")
 def test_what_is_killed_leaves_a_sign_of_life_that_grows_old(clip_pairs, tmp_path):
     with Run(tmp_path, clip_pairs, ENDLESS) as run:
         run.wait_for(2)
@@ -248,6 +251,7 @@ def test_a_run_that_learned_nothing_says_that_it_collapsed(clip_pairs, tmp_path)
     assert summary.verdict(summary.of(tmp_path)).startswith("finished at step 2, but it collapsed: ")
 
 
+@pytest.mark.slow(kept="such names of pim-prepare, in test_prepare.py")
 def test_a_name_with_a_line_end_trains_and_one_that_is_not_utf_8_is_refused(clip_pairs, tmp_path):
     assert "finished" in assert_ends(tmp_path / "a\nb", clip_pairs, "steps=1")
     assert metric.load(tmp_path / "a\nb").name == r"tiny of a\x0ab"

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from pim_jax import batched, inputs
+from pim_jax.against import Against
 
 PIXELS_PER_BATCH = 2**18
 
@@ -37,22 +39,24 @@ class Baseline:
     def __repr__(self):
         return f"Baseline({self.name!r}, {self.digest})"
 
-    def distance(self, x: jax.Array, y: jax.Array) -> jax.Array:
+    def distance(self, x: jax.Array, y: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         """The distance between images.
 
         Args:
           x, y: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1], of one height and width, at least `smallest_size`.
             Either may have N = 1 against a batch.
+          mask: None, because there is no map of which it could be the weighted mean.
 
         Returns:
           [N] float32, lower is closer; [] for two single images.
 
         Raises:
           TypeError: an image is no array, or not floating-point.
-          ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
+          ValueError: there is a mask; shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
         """
-        x, y, single = inputs.pair(self, x, y)
-        return inputs.unbatch(_distance((self.encode, self.compare), x, y), single)
+        self._check_no_mask(mask)
+        given = inputs.pair(self, x, y)
+        return inputs.unbatch(_distance((self.encode, self.compare), given.x, given.y), given.single)
 
     def embed(self, x: jax.Array) -> Any:
         """What is computed from one image alone, to be compared with others by `between`.
@@ -68,21 +72,40 @@ class Baseline:
         """
         return _embed(self.encode, inputs.image(self, "x", x))
 
-    def between(self, z_x: Any, z_y: Any) -> jax.Array:
+    def between(self, z_x: Any, z_y: Any, mask: jax.Array | None = None) -> jax.Array:
         """The distance between images given by what `embed` made of them.
 
         Args:
           z_x, z_y: for images of one size; either may have N = 1 against a batch.
+          mask: None, as for `distance`.
 
         Returns:
           [N] float32.
 
         Raises:
           TypeError: they are not what `embed` makes.
-          ValueError: they are of images of different sizes, or of another metric.
+          ValueError: there is a mask; or they are of images of different sizes, or of another metric.
         """
+        self._check_no_mask(mask)
         inputs.check_embeddings(z_x, z_y)
         return _between(self.compare, z_x, z_y)
+
+    def against(self, reference: jax.Array) -> Against:
+        """The distance from a reference, which is encoded once, as a function of the other image.
+
+        Args:
+          reference: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1]; N may be 1 against a batch.
+
+        Raises:
+          As `distance`.
+        """
+        return Against(self, _embed(self.encode, inputs.image(self, "reference", reference)), np.shape(reference))
+
+    def _check_no_mask(self, mask: Any) -> None:
+        if mask is not None:
+            raise ValueError(
+                f"{self.name} has no distance_map, so it takes no mask: use a metric that has one, such as pim-fast"
+            )
 
 
 @batched.of_images

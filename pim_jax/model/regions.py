@@ -126,11 +126,23 @@ def keep(plan: Plan, maps: list[jax.Array], index) -> list[jax.Array]:
     kept = []
     for band, spans, start in zip(maps, plan.bands, _contexts(plan, index), strict=True):
         own = [i * span.kept for i, span in zip(index, spans, strict=True)]
-        # Twice, because bands of unpadded pyramids lose samples, and a last region may begin after the end of one.
-        padded = jnp.pad(band, ((0, 0), *((0, 2 * span.kept) for span in spans)))
+        # Twice, because bands of unpadded pyramids lose samples, and a last region may begin after the end of one. An
+        # axis that is not cut stays as it is: one that is sharded over devices would be gathered.
+        ends = [2 * span.kept if count > 1 else 0 for span, count in zip(spans, plan.counts, strict=True)]
+        padded = jnp.pad(band, ((0, 0), *((0, end) for end in ends)))
         window = _slice(padded, [o - s for o, s in zip(own, start, strict=True)], [span.kept for span in spans])
         kept.append(window)
     return kept
+
+
+def own(plan: Plan, wholes: list[jax.Array], index) -> list[jax.Array]:
+    """Cuts the part that `keep` keeps out of [N, H, W] arrays, one for every whole band. There is 0 beyond its end."""
+    cut = []
+    for whole, spans in zip(wholes, plan.bands, strict=True):
+        padded = jnp.pad(whole, ((0, 0), *((0, span.kept) for span in spans)))
+        starts = [i * span.kept for i, span in zip(index, spans, strict=True)]
+        cut.append(_slice(padded, starts, [span.kept for span in spans]))
+    return cut
 
 
 def join(plan: Plan, kept: list[jax.Array]) -> list[jax.Array]:
@@ -141,6 +153,11 @@ def join(plan: Plan, kept: list[jax.Array]) -> list[jax.Array]:
         whole = grid.reshape(grid.shape[0], plan.counts[0] * rows.kept, plan.counts[1] * columns.kept)
         bands.append(whole[:, : rows.length, : columns.length])
     return bands
+
+
+def sizes(plan: Plan) -> list[tuple[int, int]]:
+    """Height and width of every whole band."""
+    return [(rows.length, columns.length) for rows, columns in plan.bands]
 
 
 def indices(plan: Plan) -> tuple[jax.Array, jax.Array]:

@@ -15,9 +15,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pim_jax import batched, inputs, provenance, stored
+from pim_jax.against import Against
 from pim_jax.metric import check_precision
+from pim_jax.model import area
 from pim_jax.spips import parts, score
 from pim_jax.spips.config import SpipsModel
 
@@ -63,24 +66,31 @@ class Spips:
         on = ", ".join(f"{part} {identity}" for part, identity in self.parts)
         return f"Spips({self.name!r}, weights {self.digest} on {on}{commit}, precision {self.precision!r})"
 
-    def distance(self, x: jax.Array, y: jax.Array) -> jax.Array:
+    def distance(self, x: jax.Array, y: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         """The distance between images. One is a standard deviation of the scores that it was trained on.
 
         It is symmetric, because every map is, and never negative.
 
+        Under a mask it is the weighted mean of the map, sum(mask * distance_map) / sum(mask). So a mask of ones changes
+        nothing, and the kind of difference remains that of the whole images. A mask that is 0 everywhere is an error.
+        Under `jit`, where values are not known, the distance is then 0, and so is its gradient.
+
         Args:
           x, y: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1], of one height and width, at least `smallest_size`.
             Either may have N = 1 against a batch, and is then encoded once.
+          mask: how much every pixel counts: [N, H, W], [N, H, W, 1] or [H, W], boolean or float in [0, 1]. N may be 1
+            against a batch, or that of many masks of one pair.
 
         Returns:
-          [N] float32, or [] for two single images.
+          [N] float32, or [] for two single images and no mask or a single one.
 
         Raises:
-          TypeError: an image is no array, or not floating-point.
-          ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1].
+          TypeError: an image or the mask is no array, or of a type that it cannot have.
+          ValueError: shapes do not fit; or, outside of `jit`, values are not finite or not in [0, 1], or a mask is 0
+            everywhere.
         """
-        x, y, single = inputs.pair(self, x, y)
-        return inputs.unbatch(_distance(self, x, y), single)
+        given = inputs.pair(self, x, y, mask)
+        return inputs.unbatch(_distance(self, given.x, given.y, given.mask), given.single)
 
     def distance_map(self, x: jax.Array, y: jax.Array) -> jax.Array:
         """Where the images differ: what every pixel contributes to the distance, which is the mean.
@@ -93,8 +103,8 @@ class Spips:
         Returns:
           [N, H, W] float32, or [H, W] for two single images.
         """
-        x, y, single = inputs.pair(self, x, y)
-        return inputs.unbatch(_distance_map(self, x, y), single)
+        given = inputs.pair(self, x, y)
+        return inputs.unbatch(_distance_map(self, given.x, given.y), given.single)
 
     def embed(self, x: jax.Array) -> Embedding:
         """What is compared of an image, to be compared with others by `between`.
@@ -110,21 +120,35 @@ class Spips:
         """
         return _embed(self, inputs.image(self, "x", x))
 
-    def between(self, z_x: Embedding, z_y: Embedding) -> jax.Array:
+    def between(self, z_x: Embedding, z_y: Embedding, mask: jax.Array | None = None) -> jax.Array:
         """The distance between images given by their embeddings.
 
         Args:
           z_x, z_y: from `embed`, for images of one size; either may have N = 1 against a batch.
+          mask: as for `distance`.
 
         Returns:
           [N] float32.
 
         Raises:
           TypeError: they are no embeddings.
-          ValueError: they are of images of different sizes, or of other weights.
+          ValueError: they are of images of different sizes, or of other weights; or as `distance`.
         """
         inputs.check_embeddings(z_x, z_y)
-        return _between(self, z_x, z_y)
+        if mask is not None:
+            mask = inputs.mask_of_embeddings(self.embed, z_x, z_y, mask)
+        return _between(self, z_x, z_y, mask)
+
+    def against(self, reference: jax.Array) -> Against:
+        """The distance from a reference, which is encoded once, as a function of the other image and a mask.
+
+        Args:
+          reference: [N, H, W, 3] or [H, W, 3] float sRGB in [0, 1]; N may be 1 against a batch.
+
+        Raises:
+          As `distance`.
+        """
+        return Against(self, _embed(self, inputs.image(self, "reference", reference)), np.shape(reference))
 
     @property
     def smallest_size(self) -> int:
@@ -205,6 +229,15 @@ def _features(maps: list[parts.Map]) -> jax.Array:
     return jnp.stack([parts.feature(m) for m in maps], axis=-1)
 
 
+def _score(spips, maps, mask):
+    features = _features(maps)
+    if mask is None:
+        return score.distance(spips.params, features)
+    mask = inputs.batch(mask)[..., 0]
+    contributions = score.slopes(spips.params, features) * _features([parts.weighed(m, mask) for m in maps])
+    return area.masked(contributions.sum(-1), mask)
+
+
 def _both(spips, x, y):
     x, y = (inputs.batch(image).astype(jnp.float32) for image in (x, y))
     return inputs.both(lambda image: _embeddings(spips, image), x, y)
@@ -219,16 +252,16 @@ def _embed(spips, x):
 
 @batched.of_embeddings
 @jax.jit
-def _between(spips, z_x, z_y):
+def _between(spips, z_x, z_y, mask):
     with jax.default_matmul_precision(spips.precision):
-        return score.distance(spips.params, _features(_maps(spips, z_x, z_y)))
+        return _score(spips, _maps(spips, z_x, z_y), mask)
 
 
 @batched.of_images
 @jax.jit
-def _distance(spips, x, y):
+def _distance(spips, x, y, mask):
     with jax.default_matmul_precision(spips.precision):
-        return score.distance(spips.params, _features(_maps(spips, *_both(spips, x, y))))
+        return _score(spips, _maps(spips, *_both(spips, x, y)), mask)
 
 
 @batched.of_images

@@ -199,6 +199,20 @@ def feature(m: Map) -> jax.Array:
     return sum(weight * scale.mean((1, 2)) for weight, scale in zip(m.weights, m.scales, strict=True))
 
 
+def weighed(m: Map, mask: jax.Array) -> Map:
+    """A map times how much its positions count.
+
+    Args:
+      m: the map.
+      mask: how much every pixel counts, [N, H, W].
+
+    Example:
+      >>> weighed(Map((jnp.array([[[1.0, 3.0]]]),)), jnp.array([[[0.0, 0.0, 1.0, 1.0]]])).scales[0].tolist()
+      [[[0.0, 3.0]]]
+    """
+    return m._replace(scales=tuple(scale * area.spread(mask, scale.shape[1:]) for scale in m.scales))
+
+
 def spread(m: Map, slopes: jax.Array, size: tuple[int, int]) -> jax.Array:
     """A map, times a slope for each image, spread over the pixels: the mean is `feature(m) * slopes`.
 
