@@ -1,5 +1,6 @@
 """Runs tasks on Apache Beam, on this machine or on many (`pip install 'pim-jax[beam]'`)."""
 
+import multiprocessing
 import os
 import socket
 import threading
@@ -60,16 +61,24 @@ class Beam:
                 # Without the reshuffle the worker that makes the list would run all of it.
                 listed = pipeline | apache_beam.Create(undone).with_output_types(Any) | apache_beam.Reshuffle()
                 _ = listed | apache_beam.Map(partial(_run, self._shared)).with_input_types(Any)
+        except KeyboardInterrupt:
+            _interrupted.set()
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
         except Exception as error:  # a worker's, as text: the runners have no common kind
             raise OSError(str(error).strip().splitlines()[-1]) from error
         progress(len(tasks), len(tasks))
 
 
+_interrupted = threading.Event()  # a runner on this machine has threads that go on, and the program waits for them
 _here = threading.local()  # of a worker's thread: the process in which it runs tasks
 
 
 def _run(shared: list[str], task: Task) -> None:
     """Runs a task in a process beside the worker's, because a decoder that crashes would end the pipeline."""
+    if _interrupted.is_set():
+        return
     for path in shared:
         if not os.path.lexists(path):
             raise OSError(f"{path} is not there on {socket.gethostname()}: all workers must see it")
@@ -81,4 +90,6 @@ def _run(shared: list[str], task: Task) -> None:
         except BrokenProcessPool:
             _here.process.shutdown()
             _here.process = None
+            if _interrupted.is_set():
+                return
     task.give_up()
