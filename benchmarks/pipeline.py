@@ -5,8 +5,9 @@
 DIR is what `python -m pim_jax.prepare` wrote. The script prints three things:
 * where the time of a pair goes in a single thread
 * pairs a second of `pim_jax.data.pairs`, and of a plain loop over random records with the same crop, for three sizes of
-  batch
-* the share of its time that a step would wait for data: one of `configs/pim1.py` on this CPU, and one of a given rate
+  batch; and the CPU time of a pair, which other programs on the machine change less than the rate
+* the share of its time that a step waits for data: of one of `configs/pim1.py` on this CPU, by the rates, and of one of
+  a given rate on an accelerator, for which a sleep stands
 
 A training set that fits into memory is read from there once it was read before. So only a first run shows the disk.
 """
@@ -36,18 +37,17 @@ def main():
     args = parse()
     dataset = records.open_dataset(args.data)
     single_thread(dataset, args.repeats)
-    step_rates = {f"step of configs/pim1.py on this CPU, batch {STEP_BATCH}": cpu_step_rate(args.repeats)}
-    if args.step_rate:
-        step_rates["given step"] = args.step_rate
-    for name, rate in step_rates.items():
-        print(f"{name}: {rate:.1f} pairs/s")
+    cpu_step = cpu_step_rate(args.repeats)
+    print(f"a step of configs/pim1.py on this CPU, batch {STEP_BATCH}: {cpu_step:.1f} pairs/s")
     print(f"{THREADS} reading threads, {os.cpu_count()} cores:")
     for batch in BATCHES:
-        ours, plain = compare(args.data, dataset, batch, args.seconds / args.repeats, args.repeats)
+        ours, plain, work = compare(args.data, dataset, batch, args.seconds / args.repeats, args.repeats)
         print(f"  batch {batch}: {ours:.0f} pairs/s; plain loop {plain:.0f}; {ours / plain:.2f} times as fast")
-        for name, rate in step_rates.items():
-            print(f"    {name}: waits {100 * max(0.0, 1 - ours / rate):.0f} % of its time")
-    print("(the share on this CPU is what rates measured alone imply; there, step and pipeline share the cores)")
+        print(f"    {work * 1e6:.0f} us of CPU time a pair, so at most {1 / work:.0f} pairs/s and core")
+        print(f"    the step on this CPU: waits {100 * max(0.0, 1 - ours / cpu_step):.0f} % of its time, by the rates")
+        if args.step_rate:
+            share = waiting(args.data, batch, args.step_rate, args.seconds)
+            print(f"    a step of {args.step_rate:.0f} pairs/s elsewhere: waits {100 * share:.0f} % of its time")
 
 
 def single_thread(dataset: Sequence[bytes], repeats: int):
@@ -102,27 +102,48 @@ def cpu_step_rate(repeats: int) -> float:
     return STEP_BATCH / medians({"": do_step}, repeats)[""]
 
 
-def compare(data: Path, dataset: Sequence[bytes], batch: int, seconds: float, repeats: int) -> tuple[float, float]:
-    """Returns median pairs a second of (`pairs.pairs`, the plain loop). They take turns of at least so many seconds."""
-    ours, plain = [], []
+def compare(data: Path, dataset: Sequence[bytes], batch: int, seconds: float, repeats: int) -> tuple[float, ...]:
+    """Returns median pairs a second of `pairs.pairs` and of the plain loop, and the CPU time of a pair of the former.
+
+    They take turns of at least so many seconds.
+    """
+    ours, plain, work = [], [], []
     for turn in range(repeats):
         with contextlib.closing(pairs.pairs(data, batch=batch, crop=CROP, seed=turn, threads=THREADS)) as batches:
             # The threads finish their batches at about the same time, so whole rounds are counted, after a first one.
-            ours.append(rate(batches, batch, seconds, warm=THREADS, multiple=THREADS))
+            pairs_a_second, cores = rate(batches, batch, seconds, warm=THREADS, multiple=THREADS)
+            ours.append(pairs_a_second)
+            work.append(cores / pairs_a_second)
         while any(thread.name.startswith("grain-prefetch") for thread in threading.enumerate()):
             time.sleep(0.01)  # they finish the batch that they have begun
-        plain.append(rate(plain_loop(dataset, batch, turn), batch, seconds, warm=0, multiple=1))
-    return float(np.median(ours)), float(np.median(plain))
+        plain.append(rate(plain_loop(dataset, batch, turn), batch, seconds, warm=0, multiple=1)[0])
+    return tuple(float(np.median(values)) for values in (ours, plain, work))
 
 
-def rate(batches: Iterator[np.ndarray], batch: int, seconds: float, *, warm: int, multiple: int) -> float:
+def rate(batches: Iterator[np.ndarray], batch: int, seconds: float, *, warm: int, multiple: int) -> tuple[float, float]:
+    """Returns pairs a second, and how many cores were busy."""
     for _ in range(warm):
         next(batches)
-    start, done = time.perf_counter(), 0
+    start, work, done = time.perf_counter(), time.process_time(), 0
     while done == 0 or done % multiple or time.perf_counter() - start < seconds:
         next(batches)
         done += 1
-    return done * batch / (time.perf_counter() - start)
+    taken = time.perf_counter() - start
+    return done * batch / taken, (time.process_time() - work) / taken
+
+
+def waiting(data: Path, batch: int, step_rate: float, seconds: float) -> float:
+    """Returns the share of its time that a step waits which leaves this machine's cores alone."""
+    with contextlib.closing(pairs.pairs(data, batch=batch, crop=CROP, threads=THREADS)) as batches:
+        for _ in range(2 * THREADS):  # what was read ahead before the first step would hide the wait
+            next(batches)
+        start, waited = time.perf_counter(), 0.0
+        while time.perf_counter() - start < seconds:
+            asked = time.perf_counter()
+            next(batches)
+            waited += time.perf_counter() - asked
+            time.sleep(batch / step_rate)
+        return waited / (time.perf_counter() - start)
 
 
 def plain_loop(dataset: Sequence[bytes], batch: int, seed: int) -> Iterator[np.ndarray]:

@@ -8,6 +8,7 @@ import argparse
 import errno
 import os
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pim_jax import extras
@@ -16,7 +17,10 @@ from pim_jax.console import Printer, command, mute, one_line, printers
 with extras.command("train"):
     from tqdm import tqdm
 
-    from pim_jax.data.prepare import APART, Report, Settings, prepare, unfinished
+    from pim_jax.data.beam import Beam
+    from pim_jax.data.parts import Settings
+    from pim_jax.data.pool import Engine, Pool
+    from pim_jax.data.prepare import APART, Report, prepare, unfinished
     from pim_jax.data.sources import BadArguments
 
 _SHOWN = 20  # lines of one kind
@@ -32,16 +36,11 @@ def main(argv: list[str] | None = None) -> int:
       The exit status: 0 if at least one pair was written, 1 if not or if interrupted, 2 for bad arguments.
     """
     out, say = printers()
-    args = _parser().parse_args(argv)
+    args, settings = _arguments(argv)
     try:
-        with _Bar() as bar:
+        with _Bar() as bar, _engine(args) as engine:
             report = prepare(
-                args.inputs,
-                args.out,
-                settings=Settings(args.shot_seconds, tuple(args.heights), args.seed),
-                licences=args.licences,
-                workers=args.workers,
-                progress=bar.show,
+                args.inputs, args.out, settings=settings, licences=args.licences, engine=engine, progress=bar.show
             )
     except BadArguments as error:
         say(one_line(f"error: {error}"))
@@ -56,12 +55,33 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if report.pairs else 1
 
 
+def _arguments(argv: list[str] | None) -> tuple[argparse.Namespace, Settings]:
+    parser = _parser()
+    args, args.flags = parser.parse_known_args(argv)
+    if args.flags and not args.runner:
+        parser.error(f"unrecognized arguments: {' '.join(args.flags)}")
+    if args.runner and args.workers is not None:
+        parser.error(
+            "--workers is for this machine; for a --runner, give Beam's own flag, such as --direct_num_workers=2"
+        )
+    region = tuple(args.region) if args.region else None
+    return args, Settings(args.shot_seconds, tuple(args.heights), args.seed, region)
+
+
+def _engine(args: argparse.Namespace) -> AbstractContextManager[Engine]:
+    if not args.runner:
+        return Pool(os.cpu_count() if args.workers is None else args.workers)
+    with extras.command("beam"):
+        return Beam(args.runner, args.flags, shared=[*args.inputs, unfinished(args.out)])
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=command(),
         description="Turns videos into a training set of pairs of consecutive frames. By their time stamps these are "
         f"about 1/30 s apart: pairs {APART} are dropped and counted. Of interlaced video one field is read; HDR is "
         "refused. Run it again to go on after an interruption.",
+        allow_abbrev=False,  # of Beam's flags some begin as these do
     )
     parser.add_argument(
         "inputs", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER",
@@ -76,13 +96,21 @@ def _parser() -> argparse.ArgumentParser:
         "--heights", type=int, nargs=2, default=(128, 160), metavar=("LOW", "HIGH"),
         help="each shot's short side is downsampled to a random size between these (default: 128 160)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the random heights (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random heights and regions (default: %(default)s)")
     parser.add_argument(
         "--licences", type=Path, metavar="FILE", help="JSON lines with `clip` (a file name) and `licence`"
     )
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(), help="processes (default: one per core, %(default)s)"
-    )
+        "--region", type=int, nargs=2, metavar=("CROP", "MARGIN"),
+        help="store of each pair only a region at random, for crops of at most CROP pixels: that of a crop and up to "
+        "MARGIN pixels more each way (default: store whole frames)",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=int, help=f"processes (default: one per core, {os.cpu_count()})")
+    parser.add_argument(
+        "--runner", metavar="NAME",
+        help="prepare on Apache Beam with this runner, such as FnApiRunner, FlinkRunner or SparkRunner. Its workers "
+        "must see the inputs and DIR under the same names. Whatever other --flag=value is given goes to Beam",
+    )  # fmt: skip
     return parser
 
 

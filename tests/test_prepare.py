@@ -4,14 +4,12 @@ import errno
 import functools
 import hashlib
 import json
-import multiprocessing
 import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -297,31 +295,6 @@ def test_only_broken_input_is_a_failed_run_that_leaves_nothing(tmp_path, capsys)
     assert "none of the 1 sources gave a usable shot" in capsys.readouterr().err
 
 
-@pytest.mark.slow(kept="broken sources")
-def test_source_that_kills_its_process_is_reported_and_the_others_are_prepared(tmp_path):
-    """The process of one source is killed whenever it starts, as a decoder that crashes would do."""
-    long = encode(tmp_path / "long.mp4", *[panning(60, seed=s, size=(360, 640)) for s in range(10)])
-    good = encode(tmp_path / "good.mp4", panning(30, seed=15))
-    settings = prepare.Settings(1.0, (128, 160), 0)
-    tasks = [prepare.Task(path.name, path, tmp_path / path.stem, settings) for path in (long, good)]
-    finished = threading.Event()
-
-    def kill():
-        while not finished.wait(0.02):
-            if (tmp_path / "long.array_record").exists() and not (tmp_path / "long.json").exists():
-                for process in multiprocessing.active_children():
-                    process.kill()
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    prepare._run(tasks, 1, lambda done, total: None)
-    finished.set()
-    killer.join()
-    summaries = {path.stem: json.loads((tmp_path / f"{path.stem}.json").read_text()) for path in (long, good)}
-    assert summaries["long"]["problem"] == "the decoder crashed" and summaries["long"]["shots"] == []
-    assert summaries["good"]["problem"] is None and len(summaries["good"]["shots"]) == 1
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     """A folder of videos, and the training set that one run made of it."""
@@ -437,6 +410,9 @@ def test_a_bucket_as_output_is_refused(capsys):
         (["a.mp4", "--shot-seconds", "nan"], "--shot-seconds nan"),
         (["a.mp4", "--seed", "-1"], "--seed -1"),
         (["a.mp4", "--workers", "0"], "--workers 0"),
+        (["a.mp4", "--region", "129", "32"], "--region 129 32: the first must be from 1 to 128"),
+        (["a.mp4", "--region", "0", "32"], "--region 0 32"),
+        (["a.mp4", "--region", "64", "-1"], "--region 64 -1: the second must not be negative"),
         (["a.mp4", "--licences", "a.mp4"], "--licences a.mp4: must be lines such as"),
         (["a.mp4", "--licences", "other.jsonl"], "none of its clips"),
         (["a.mp4", "copy/a.mp4"], "would both be called a.mp4"),
@@ -469,7 +445,7 @@ def test_an_unfinished_run_of_other_code_is_not_continued(tmp_path, monkeypatch,
     with bundled.clip() as clip:
         arguments = [str(clip), "--out", str(tmp_path / "out"), "--workers", "1"]
         with monkeypatch.context() as patched:
-            patched.setattr(prepare, "_assemble", fail)
+            patched.setattr(prepare, "_join", fail)
             assert command.main(arguments) == 1
         monkeypatch.setattr(prepare.provenance, "of", lambda *_: "another")
         capsys.readouterr()

@@ -140,11 +140,17 @@ def _settings(directory: str | Path) -> dict:
 
 
 def _check_crop(directory: str | Path, crop: int) -> None:
-    smallest = _settings(directory)["heights"][0]
+    settings = _settings(directory)
+    smallest = settings["heights"][0]
     if not 1 <= crop <= smallest:
         raise ValueError(
             f"crop={crop} must be from 1 to {smallest}, the smallest height of the frames in {directory}: choose a "
             "smaller crop, or prepare the data with larger --heights."
+        )
+    if "region" in settings and crop > settings["region"][0]:
+        raise ValueError(
+            f"crop={crop} must be from 1 to {settings['region'][0]}, which the regions in {directory} are made for: "
+            "choose a smaller crop, or prepare the data with another --region, or with whole frames, without it."
         )
 
 

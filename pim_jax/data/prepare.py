@@ -1,57 +1,41 @@
 """Raw video to a training set, `DIR`.
 
-Each source (a video file, or a folder of numbered frames) is cut into shots by one worker, which leaves its records and
-a summary in `DIR.partial`. When all are there they are joined, in the order of the sources, and the result is renamed
-to `DIR`. So an interrupted run loses only the sources that it was working on, `DIR` is either complete or absent, and
-its bytes depend on the inputs and the settings but not on the number of workers.
+Each source (a video file, or a folder of numbered frames) is a part (see `parts`), which leaves its records and a
+summary in `DIR.partial`. When all are there they are joined, in the order of the sources, to shards, and the result is
+renamed to `DIR`. So an interrupted run loses only the sources and shards that it was working on, `DIR` is either
+complete or absent, and its bytes depend on the inputs and the settings, but not on what ran the parts.
 
 `DIR` holds the records (see `records`) and
   manifest.jsonl   one line per shot: where it comes from, its size, and which records are its pairs. Its frames follow
                    each other at `fps` from `start` on (frames between them may be left out); where they do not, `fps`
-                   is null and `times` has the time of every frame, in seconds. `notes`, if there are any, say what
-                   was done with the source that its user may not expect
+                   is null and `times` has the time of every frame, in seconds. `regions`, if there are any, say what
+                   of each pair is stored: top, left, height and width. `notes`, if there are any, say what was done
+                   with the source that its user may not expect
   settings.json    the settings, and the hash of the data that a training run records
   skipped.jsonl    one line per source that gave no pair or broke off, with the reason
 """
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import threading
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pim_jax import provenance
-from pim_jax.data import records
-from pim_jax.data.frames import FRAME_RATE, Unreadable
-from pim_jax.data.shots import LONGEST_INTERVAL, SHORTEST_INTERVAL, Shot, pair_up, shots
+from pim_jax.data import parts, records
+from pim_jax.data.frames import FRAME_RATE
+from pim_jax.data.parts import Part, Settings
+from pim_jax.data.pool import Engine, Progress
+from pim_jax.data.shots import LONGEST_INTERVAL, SHORTEST_INTERVAL
 from pim_jax.data.sources import BadArguments, find_sources, numbered_frames
 from pim_jax.writing import replacing
 
 APART = f"of frames that are not 1/{1 / SHORTEST_INTERVAL:.0f} to 1/{1 / LONGEST_INTERVAL:.0f} s apart"
-Progress = Callable[[int, int], None]  # takes how many sources are done, and of how many
-
-
-class Settings(NamedTuple):
-    """What decides the result, apart from the sources.
-
-    Attributes:
-      shot_seconds: length of a shot.
-      heights: smallest and largest size in pixels that a shot's short side is downsampled to.
-      seed: of the random heights, a non-negative integer.
-    """
-
-    shot_seconds: float = 1.0
-    heights: tuple[int, int] = (128, 160)
-    seed: int = 0
 
 
 class Report(NamedTuple):
@@ -74,13 +58,28 @@ class Report(NamedTuple):
     notes: list[tuple[str, str]]
 
 
-class Task(NamedTuple):
-    """One source to prepare; `output`, with a suffix, is where its records and summary go."""
+class Shard(NamedTuple):
+    """The task (see `pool.Task`) to write one file of the result.
 
-    source: str
+    Attributes:
+      path: the file.
+      slices: what it holds: of the file of records of a part, which has so many, those from the first to the last.
+    """
+
     path: Path
-    output: Path
-    settings: Settings
+    slices: list[tuple[Path, int, int, int]]
+
+    @property
+    def done(self) -> bool:
+        return self.path.exists()
+
+    def run(self) -> None:
+        """Writes the file."""
+        with replacing(self.path) as temporary:
+            records.write_file(temporary, chain.from_iterable(records.read_file(*piece) for piece in self.slices))
+
+    def give_up(self) -> None:
+        raise OSError(f"the process that wrote {self.path} was killed, twice")
 
 
 def prepare(
@@ -89,7 +88,7 @@ def prepare(
     *,
     settings: Settings,
     licences: Path | None = None,
-    workers: int = 1,
+    engine: Engine,
     progress: Progress = lambda done, total: None,
 ) -> Report:
     """Writes the training set, or continues to.
@@ -99,7 +98,7 @@ def prepare(
       out: the folder to write; must not exist. Without a pair nothing is written.
       settings: how shots are taken.
       licences: JSON lines with the fields `clip` (a source's file name) and `licence`, or None.
-      workers: number of processes.
+      engine: what runs the parts and writes the shards.
       progress: called at the start, and when sources are done.
 
     Returns:
@@ -109,26 +108,27 @@ def prepare(
       BadArguments: nothing was done, and the message says why.
       OSError: something cannot be written. What is done is in `unfinished(out)`, and another call goes on from there.
     """
-    _check_settings(settings, workers)
+    _check_settings(settings)
     _check_out(out)
     sources = find_sources(inputs)
     licence_of = _read_licences(licences, list(sources.paths)) if licences else {}
     full_settings = {
         "pim_jax": provenance.installed("pim-jax"),
-        **settings._asdict(),
+        **settings.as_json(),
         "sources": _digest_of_sources(sources.paths),
     }
-    partial = _open_partial(unfinished(out), {**full_settings, "code": provenance.of(_prepare_source)})
+    partial = _open_partial(unfinished(out), {**full_settings, "code": provenance.of(parts, records)})
     tasks = [
-        Task(source, path, partial / "sources" / f"{number:06d}", settings)
+        Part(source, path, partial / "sources" / f"{number:06d}", settings)
         for number, (source, path) in enumerate(sources.paths.items())
     ]
-    _run(tasks, workers, progress)
+    engine.run(tasks, progress)
 
-    summaries = [json.loads(_summary(task.output).read_text()) for task in tasks]
+    summaries = [json.loads(task.summary.read_text()) for task in tasks]
     report = _report(summaries, sources.refused)
     if report.pairs:
-        _assemble(partial / "dataset", tasks, summaries, licence_of, full_settings, report)
+        _join(partial / "dataset", tasks, summaries, engine)
+        _describe(partial / "dataset", summaries, licence_of, full_settings, report)
         os.rename(partial / "dataset", out)
     shutil.rmtree(partial)
     return report
@@ -139,7 +139,7 @@ def unfinished(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
-def _check_settings(settings: Settings, workers: int) -> None:
+def _check_settings(settings: Settings) -> None:
     low, high = settings.heights
     if not 2 <= low <= high:
         raise BadArguments(f"--heights {low} {high}: the first must be at least 2 and not larger than the second.")
@@ -147,8 +147,12 @@ def _check_settings(settings: Settings, workers: int) -> None:
         raise BadArguments(f"--shot-seconds {settings.shot_seconds:g}: a shot needs two frames, so at least 0.067.")
     if settings.seed < 0:
         raise BadArguments(f"--seed {settings.seed}: must not be negative.")
-    if workers < 1:
-        raise BadArguments(f"--workers {workers}: must be at least 1.")
+    if settings.region:
+        crop, margin = settings.region
+        if not 1 <= crop <= low:
+            raise BadArguments(f"--region {crop} {margin}: the first must be from 1 to {low}, the smallest height.")
+        if margin < 0:
+            raise BadArguments(f"--region {crop} {margin}: the second must not be negative.")
 
 
 def _check_out(out: Path) -> None:
@@ -167,20 +171,19 @@ def _open_partial(partial: Path, settings: dict[str, Any]) -> Path:
     settings = json.loads(json.dumps(settings))  # as it will be read back
     if os.path.exists(path):  # False too for a name that is too long
         earlier = json.loads(path.read_text())
-        changed = [key for key in settings if settings[key] != earlier.get(key)]
+        changed = [key for key in {**settings, **earlier} if settings.get(key) != earlier.get(key)]
         if changed:
             raise BadArguments(
                 f"{partial} holds an unfinished run with other settings or of other code ("
-                + "; ".join(f"{key}: {earlier.get(key)} there, {settings[key]} now" for key in changed)
+                + "; ".join(f"{key}: {earlier.get(key)} there, {settings.get(key)} now" for key in changed)
                 + "): repeat those to finish it, or delete that folder to start anew."
             )
     try:
-        (partial / "sources").mkdir(parents=True, exist_ok=True)
+        for name in ("sources", "dataset"):
+            (partial / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadArguments(f"{partial}, for the unfinished set, cannot be made: {error.strerror}.") from error
     _write(path, settings)
-    shutil.rmtree(partial / "dataset", ignore_errors=True)
-    (partial / "dataset").mkdir()
     return partial
 
 
@@ -212,141 +215,39 @@ def _size(file: Path) -> int | None:
     return file.stat().st_size if file.exists() else None  # a link may lead to nothing
 
 
-def _run(tasks: list[Task], workers: int, progress: Progress) -> None:
-    """Prepares, in worker processes, each source that is not done.
-
-    Tasks are started in order, so when a decoder takes its process (and with it the pool) down, the first ones that are
-    not done were running: each of them is tried again alone.
-    """
-
-    def undone() -> list[Task]:
-        remaining = [task for task in tasks if not _summary(task.output).exists()]
-        progress(len(tasks) - len(remaining), len(tasks))
-        return remaining
-
-    while remaining := undone():
-        done = len(tasks) - len(remaining)
-        if not _run_pool(remaining, workers, lambda more, done=done: progress(done + more, len(tasks))):
-            for suspect in undone()[:workers]:
-                if not _run_pool([suspect], 1, lambda more: None):
-                    _write(_summary(suspect.output), _new_summary(suspect) | {"problem": "the decoder crashed"})
-
-
-def _run_pool(tasks: list[Task], workers: int, progress: Callable[[int], None]) -> bool:
-    """Runs tasks and returns whether all workers lived to the end."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_end_with_parent) as pool:
-        try:
-            futures = [pool.submit(_prepare_source, task) for task in tasks]
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                progress(done)
-        except BrokenProcessPool:
-            return False
-        except BaseException:  # Ctrl-C, or a full disk: an hour-long video in another worker must not delay the exit
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
-    return True
-
-
-def _end_with_parent() -> None:
-    """Without this a killed run leaves workers behind that wait for work for ever."""
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _prepare_source(task: Task) -> None:
-    summary = _new_summary(task)
-
-    def pair_records() -> Iterator[bytes]:
-        length = round(FRAME_RATE * task.settings.shot_seconds)
-        try:
-            for shot in shots(task.path, task.source, length, task.settings.heights, task.settings.seed):
-                summary["notes"] = shot.notes
-                if shot.flaw:
-                    summary["dropped_shots"][shot.flaw] += 1
-                    continue
-                firsts, dropped = pair_up(shot.times)
-                summary["dropped_pairs"] += dropped
-                if firsts:
-                    frames = [frame for first in firsts for frame in (first, first + 1)]
-                    pairs = shot.frames[frames].reshape(len(firsts), 2, *shot.frames.shape[1:])
-                    yield from map(records.encode, pairs)
-                    summary["shots"].append(_describe(shot, pairs, [shot.times[frame] for frame in frames]))
-        except Unreadable as error:
-            summary["problem"] = str(error)
-
-    records.write_file(_records(task.output), pair_records())
-    _write(_summary(task.output), summary)
-
-
-def _new_summary(task: Task) -> dict[str, Any]:
-    return {
-        "source": task.source,
-        "shots": [],
-        "dropped_shots": Counter(),
-        "dropped_pairs": 0,
-        "notes": (),
-        "problem": None,
-    }
-
-
-def _describe(shot: Shot, pairs: np.ndarray, times: list[float]) -> dict[str, Any]:
-    when = {"start": round(times[0], 6), "fps": round(shot.fps, 6)}
-    if not _follow_each_other(times, shot.fps):
-        when |= {"fps": None, "times": [round(time, 6) for time in times]}
-    return {
-        **when,
-        "original_width": shot.original_size[0],
-        "original_height": shot.original_size[1],
-        "width": pairs.shape[3],
-        "height": pairs.shape[2],
-        "pairs": len(pairs),
-        "sha256": hashlib.sha256(pairs).hexdigest(),
-        **({"notes": shot.notes} if shot.notes else {}),
-    }
-
-
-def _follow_each_other(times: list[float], fps: float) -> bool:
-    """Whether frames are where a rate, of which every so many are left out, puts them: not half a frame off."""
-    interval = max(1, round(fps / FRAME_RATE)) / fps
-    even = times[0] + interval * np.arange(len(times))
-    return bool(np.abs(np.array(times) - even).max() < 0.5 / fps)
-
-
-def _summary(output: Path) -> Path:
-    """A source is done when this file exists: it is written last."""
-    return output.with_suffix(".json")
-
-
-def _records(output: Path) -> Path:
-    return output.with_suffix(".array_record")
-
-
-def _assemble(
-    directory: Path, tasks: list[Task], summaries: list[dict], licence_of: dict, settings: dict, report: Report
-) -> None:
+def _join(directory: Path, tasks: list[Part], summaries: list[dict], engine: Engine) -> None:
+    """Writes the records of the parts, one after the other, as shards."""
     counts = [sum(shot["pairs"] for shot in summary["shots"]) for summary in summaries]
-    in_order = (
-        record
-        for task, count in zip(tasks, counts, strict=True)
-        if count
-        for record in records.read_file(_records(task.output), count)
-    )
-    records.write_dataset(directory, in_order, sum(counts))
+    ends = list(accumulate(counts, initial=0))
+    shards = [
+        Shard(directory / name, list(_slices(tasks, ends, first, last)))
+        for name, first, last in records.shards(ends[-1])
+    ]
+    names = {shard.path.name for shard in shards}
+    for file in directory.iterdir():  # what an interrupted run left and is no whole shard
+        if file.name not in names:
+            file.unlink()
+    engine.run(shards, lambda done, total: None)
+    records.write_metadata(directory, ends[-1], sum(summary["bytes"] for summary in summaries))
 
+
+def _slices(tasks: list[Part], ends: list[int], first: int, last: int) -> Iterator[tuple[Path, int, int, int]]:
+    """Where the records from `first` to `last` of all are: `ends` has the number of records before each part."""
+    for number in range(bisect_right(ends, first) - 1, bisect_left(ends, last)):
+        start, end = ends[number], ends[number + 1]
+        if start < end:
+            yield tasks[number].records, end - start, max(first - start, 0), min(last, end) - start
+
+
+def _describe(directory: Path, summaries: list[dict], licence_of: dict, settings: dict, report: Report) -> None:
+    """Writes what stands beside the records."""
     lines, first_record = [], 0
-    for task, summary in zip(tasks, summaries, strict=True):
+    for summary in summaries:
         for shot in summary["shots"]:
             line = {
-                "source": task.source,
+                "source": summary["source"],
                 **shot,
-                "licence": licence_of.get(PurePosixPath(task.source).name),
+                "licence": licence_of.get(PurePosixPath(summary["source"]).name),
                 "first_record": first_record,
             }
             lines.append(json.dumps(line) + "\n")

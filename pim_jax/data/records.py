@@ -105,12 +105,13 @@ def write_file(path: Path, records: Iterable[bytes]) -> None:
         raise OSError(str(error)) from error
 
 
-def read_file(path: Path, count: int) -> Iterator[bytes]:
-    """Yields the records of one ArrayRecord file in order, a block at a time.
+def read_file(path: Path, count: int, start: int, stop: int) -> Iterator[bytes]:
+    """Yields records of one ArrayRecord file in order, a block at a time.
 
     Args:
       path: a file that `write_file` wrote.
       count: the number of records that it must hold.
+      start, stop: the first record to read, and the one after the last.
 
     Yields:
       Serialized records.
@@ -122,42 +123,45 @@ def read_file(path: Path, count: int) -> Iterator[bytes]:
     try:
         if reader.num_records() != count:
             raise OSError(f"{path} holds {reader.num_records()} records, not the {count} that were written.")
-        for start in range(0, count, _READ_BLOCK):
-            yield from reader.read(start, min(start + _READ_BLOCK, count))
+        for first in range(start, stop, _READ_BLOCK):
+            yield from reader.read(first, min(first + _READ_BLOCK, stop))
     finally:
         reader.close()
 
 
-def write_dataset(directory: Path, records: Iterator[bytes], count: int) -> None:
-    """Writes the shards and the TFDS metadata of a whole dataset.
+def shards(count: int) -> list[tuple[str, int, int]]:
+    """The files of a dataset.
 
     Args:
-      directory: an existing folder.
-      records: the serialized records, in order.
-      count: their number, at least one.
+      count: the number of records, at least one.
+
+    Returns:
+      The name of each file, its first record, and the one after its last.
+
+    Example:
+      >>> shards(3000)[1]
+      ('frame_pairs-train.array_record-00001-of-00002', 2048, 3000)
     """
-    lengths = [min(RECORDS_PER_SHARD, count - start) for start in range(0, count, RECORDS_PER_SHARD)]
-    num_bytes = 0
-
-    def counted(length: int) -> Iterator[bytes]:
-        nonlocal num_bytes
-        for _ in range(length):
-            record = next(records)
-            num_bytes += len(record)
-            yield record
-
-    for shard, length in enumerate(lengths):
-        write_file(directory / _shard_name(shard, len(lengths)), counted(length))
-    _write_metadata(directory, lengths, num_bytes)
+    starts = range(0, count, RECORDS_PER_SHARD)
+    return [
+        (_shard_name(shard, len(starts)), start, min(start + RECORDS_PER_SHARD, count))
+        for shard, start in enumerate(starts)
+    ]
 
 
-def _write_metadata(directory: Path, shard_lengths: Sequence[int], num_bytes: int) -> None:
+def write_metadata(directory: Path, count: int, num_bytes: int) -> None:
+    """Writes the TFDS metadata of a dataset beside its shards.
+
+    Args:
+      directory: where the files that `shards` names are.
+      count: the number of records.
+      num_bytes: of all records.
+    """
     template = tfds.core.ShardedFileTemplate(
         data_dir=directory, dataset_name=DATASET, split=SPLIT, filetype_suffix="array_record"
     )
-    split = tfds.core.SplitInfo(
-        name=SPLIT, shard_lengths=list(shard_lengths), num_bytes=num_bytes, filename_template=template
-    )
+    lengths = [last - first for _, first, last in shards(count)]
+    split = tfds.core.SplitInfo(name=SPLIT, shard_lengths=lengths, num_bytes=num_bytes, filename_template=template)
     tfds.folder_dataset.write_metadata(
         data_dir=directory,
         features=_FEATURES,

@@ -44,6 +44,7 @@ class Shot(NamedTuple):
       original_size: (width, height) before downsampling.
       flaw: why the shot should not be used, in one word, or None.
       notes: what was done with the source that its user may not expect.
+      entropy: what a generator is made from for whatever is random about this shot.
     """
 
     frames: np.ndarray
@@ -52,6 +53,7 @@ class Shot(NamedTuple):
     original_size: tuple[int, int]
     flaw: str | None
     notes: tuple[str, ...]
+    entropy: list[int]
 
 
 class _Seen(NamedTuple):
@@ -86,10 +88,11 @@ def shots(path: Path, source: str, length: int, heights: tuple[int, int], seed: 
     """
     for number, group in groupby(_number_shots(_seen(path), length), key=lambda numbered: numbered[0]):
         small, times, thumbnails, changes = [], [], [], []
+        entropy = _entropy(seed, source, number)
         for _, (frame, thumbnail, change) in group:
             if not small:
                 original_size = frame.image.size
-                size = _target_size(original_size, heights, np.random.default_rng(_entropy(seed, source, number)))
+                size = _target_size(original_size, heights, np.random.default_rng(entropy))
             # The gap lets Pillow average whole pixels first where the picture is much larger: no visible difference,
             # and a third of the time for HD.
             small.append(np.asarray(frame.image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)))
@@ -98,7 +101,7 @@ def shots(path: Path, source: str, length: int, heights: tuple[int, int], seed: 
             changes.append(change)
         short = 2 * len(small) < length or len(small) < 2
         flaw = "short" if short else _flaw(np.stack(thumbnails), np.array(changes[1:]))
-        yield Shot(np.stack(small), times, frame.fps, original_size, flaw, frame.notes)
+        yield Shot(np.stack(small), times, frame.fps, original_size, flaw, frame.notes, entropy)
 
 
 def pair_up(times: Sequence[float]) -> tuple[list[int], int]:
