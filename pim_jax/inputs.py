@@ -1,6 +1,7 @@
-"""What an image must be: float sRGB in [0, 1], channels last. Checks it, and makes a JAX array of it. So with masks.
+"""What an image must be: float sRGB in [0, 1], channels last. Checks it, and makes a JAX array of it.
 
-Images of programs with another convention are converted here, after the checks. Messages name the values as they came.
+The same is done with masks. Images of programs with another convention are checked as they came, so that messages name
+their values, and then converted.
 
 While JAX traces there are no values to look at. So the range, and NaN, are checked only of arrays that are concrete.
 """
@@ -47,8 +48,8 @@ class Convention(NamedTuple):
     def range(self) -> str:
         return f"[{self.low:g}, {self.high:g}]"
 
-    def layouts(self, channels: int) -> str:
-        """The shapes that a batch and a single image may have."""
+    def layout(self, channels: int) -> str:
+        """The shape of a batch with so many channels, as messages show it."""
         return f"[N, H, W, {channels}]" if self.channels == "last" else f"[N, {channels}, H, W]"
 
     def with_channels_last(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -186,12 +187,14 @@ def mask_of(given: Any, convention: Convention = CONTRACT) -> jax.Array:
     if not (jnp.issubdtype(found.dtype, jnp.floating) or found.dtype == bool):
         raise TypeError(f"mask is {found.dtype}; masks are boolean, or float in [0, 1]: use mask > 0, or mask / 255")
     if found.ndim not in (2, 3, 4) or (found.ndim == 4 and convention.with_channels_last(found.shape)[-1] != 1):
-        raise ValueError(f"mask has shape {found.shape}; masks are [N, H, W], {convention.layouts(1)} or [H, W]")
+        raise ValueError(f"mask has shape {found.shape}; masks are [N, H, W], {convention.layout(1)} or [H, W]")
     if found.shape[0] == 0:
         raise ValueError(f"mask has shape {found.shape}: there is no mask in it")
     _check_mask_values(found)
     mask = jnp.asarray(found).astype(jnp.float32)
-    return mask.reshape(convention.with_channels_last(mask.shape)) if mask.ndim == 4 else mask[..., None]
+    if mask.ndim < 4:
+        return mask[..., None]
+    return mask if convention.channels == "last" else jnp.moveaxis(mask, -3, -1)
 
 
 def check_embeddings(z_x: Any, z_y: Any) -> None:
@@ -242,8 +245,9 @@ def mask_of_embeddings(embed: Callable, z_x: Any, z_y: Any, given: Any) -> jax.A
     """
     mask = batch(mask_of(given))
     leaves_x, leaves_y = jax.tree.leaves(z_x), jax.tree.leaves(z_y)
-    image = jax.ShapeDtypeStruct((1, *mask.shape[1:3], 3), jnp.float32)
-    if [leaf.shape[1:] for leaf in jax.tree.leaves(jax.eval_shape(embed, image))] != [z.shape[1:] for z in leaves_x]:
+    # As many as were embedded last: what JAX traced then, it does not trace again.
+    images = jax.ShapeDtypeStruct((leaves_y[0].shape[0], *mask.shape[1:3], 3), jnp.float32)
+    if [leaf.shape[1:] for leaf in jax.tree.leaves(jax.eval_shape(embed, images))] != [z.shape[1:] for z in leaves_x]:
         raise ValueError(
             f"mask is {_size(mask.shape)} (height x width), and the embeddings are of images of another size"
         )
@@ -387,7 +391,7 @@ def _of_numpy(name: str, given: Any) -> np.ndarray:
 def _check_shape(metric: Needs, name: str, image: jax.Array | np.ndarray, convention: Convention) -> None:
     shape = convention.with_channels_last(image.shape)
     if image.ndim not in (3, 4) or shape[-1] != 3:
-        layout = convention.layouts(3)
+        layout = convention.layout(3)
         raise ValueError(
             f"{name} has shape {image.shape}; images are {layout} or {layout.replace('N, ', '')}, "
             f"channels {convention.channels}"
