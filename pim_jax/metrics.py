@@ -63,8 +63,8 @@ def load(name_or_folder: str | Path) -> Metric:
 
     Args:
       name_or_folder: one of `NAMES`, or a folder of weights: the working directory of `train.py`, one of its
-        checkpoints, or what `python -m pim_jax.convert` or `release` wrote; on disk or in a bucket. Metrics of the
-        literature may be written in capitals, as in "LPIPS-alex-lin".
+        checkpoints (RUN@STEP), or what `python -m pim_jax.convert` or `release` wrote; on disk or in a bucket. Metrics
+        of the literature may be written in capitals, as in "LPIPS-alex-lin".
 
     Raises:
       FileNotFoundError: there is no metric and no folder of that name; or a program that the metric needs is missing.
