@@ -225,7 +225,7 @@ def load(weights: str | Path = DEFAULT_WEIGHTS, *, precision: str = "highest") -
 
     Args:
       weights: the name of weights in the package, or a folder: the working directory of `train.py`, one of its
-        checkpoints, or what `python -m pim_jax.convert` or `release` wrote; on disk or in a bucket
+        checkpoints (RUN@STEP), or what `python -m pim_jax.convert` or `release` wrote; on disk or in a bucket
         ("gs://bucket/path").
       precision: of matrix products: "highest" gives the same number on every device up to rounding. "high" and
         "default" let GPUs and TPUs multiply in fewer bits; CPUs use float32 all the same. With "bfloat16" the CNNs

@@ -77,8 +77,8 @@ def load(name_or_folder: str | Path, *, value_range: tuple[float, float] = (0, 1
 
     Args:
       name_or_folder: one of `NAMES`, or a folder of weights: the working directory of `train.py`, one of its
-        checkpoints, or what `python -m pim_jax.convert` or `release` wrote; on disk or in a bucket. Metrics of the
-        literature may be written in capitals, as in "LPIPS-alex-lin".
+        checkpoints (RUN@STEP), or what `python -m pim_jax.convert` or `release` wrote; on disk or in a bucket. Metrics
+        of the literature may be written in capitals, as in "LPIPS-alex-lin".
       value_range: the values of black and white in the images of your program, such as (-1, 1) or (0, 255).
       channels: "last" for images [N, H, W, 3], "first" for [N, 3, H, W].
 

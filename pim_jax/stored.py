@@ -90,7 +90,7 @@ def load(weights: str | Path, formats: Mapping[str, Format]) -> Weights:
     """Returns weights by their name in the package, or from a folder.
 
     Args:
-      weights: one of `bundled`, or a folder as for `read`, on disk or in a bucket ("gs://bucket/path").
+      weights: one of `bundled`, or a place as for `read`, on disk or in a bucket ("gs://bucket/path").
       formats: the formats to accept, by the metric that the weights say they are of; "pim" if they do not say.
 
     Raises:
@@ -103,7 +103,7 @@ def load(weights: str | Path, formats: Mapping[str, Format]) -> Weights:
             stored = read(directory, formats)
         _check_bundled(str(weights), stored.digest)
         return stored
-    if files.exists(files.place(weights)):
+    if files.exists(place(weights)):
         return read(weights, formats)
     raise FileNotFoundError(f"{weights} is neither a folder nor the name of bundled weights ({', '.join(bundled())})")
 
@@ -141,15 +141,15 @@ def read(directory: str | Path, formats: Mapping[str, Format]) -> Weights:
     """Reads weights from a folder of `write`, a checkpoint, or a run's working directory (its newest).
 
     Args:
-      directory: the folder.
+      directory: the folder; or RUN@STEP, see `place`.
       formats: as for `load`.
 
     Raises:
       FileNotFoundError: there is no such folder.
       ValueError: it holds no weights, damaged ones, weights of another metric, or larger ones than `MAX_LAYERS` and
-        `MAX_PARAMETERS` allow.
+        `MAX_PARAMETERS` allow; or the run has no checkpoint of that step.
     """
-    ocp, path = _orbax(), weights_folder(files.place(directory))
+    ocp, path = _orbax(), weights_folder(place(directory))
     with checkpointer() as reader:
         try:
             check_files(path / "about", MAX_ABOUT_BYTES)
@@ -164,6 +164,30 @@ def read(directory: str | Path, formats: Mapping[str, Format]) -> Weights:
         except Exception as error:  # orbax and tensorstore raise many kinds for a damaged folder
             raise ValueError(f"the weights in {directory} cannot be read: {first_line(error)}") from error
     return Weights(model, params, about, provenance.digest(params))
+
+
+def place(name: str | os.PathLike) -> Path:
+    """A folder by its name, on disk or in a bucket; for RUN@STEP, the checkpoint of a run after so many steps.
+
+    Args:
+      name: as for `files.place`. A folder that is called so comes first.
+
+    Raises:
+      ValueError: the run has no checkpoint of that step; or as `files.place`.
+
+    Example:
+      >>> place("runs/pim1").name
+      'pim1'
+    """
+    folder = files.place(name)
+    run, _, step = os.fspath(name).rpartition("@")
+    if not (run and step.isdecimal()) or files.exists(folder) or not files.exists(files.place(run)):
+        return folder
+    steps = {int(checkpoint.name): checkpoint for checkpoint in of_run(run)}
+    if int(step) not in steps:
+        there = f"those of steps {', '.join(map(str, steps))}" if steps else "none"
+        raise ValueError(f"{run} has no checkpoint of step {step}, but {there}")
+    return steps[int(step)]
 
 
 def of_run(workdir: str | Path) -> list[Path]:

@@ -1,6 +1,10 @@
 """A run's log holds each step once, however often the run was killed."""
 
 import json
+import shutil
+import struct
+
+from tensorboardX.proto import event_pb2
 
 from pim_jax.training import log
 
@@ -34,3 +38,34 @@ def test_a_damaged_line_is_told_apart_and_costs_no_other_row(tmp_path, capsys):
 
 def test_without_a_log_there_are_no_lines(tmp_path):
     assert log.read(tmp_path) == ([], [])
+
+
+def events(workdir):
+    """What TensorBoard shows of a run, as rows: at the start of a session it forgets what it has from that step on."""
+    rows = {}
+    for file in sorted((workdir / "tensorboard").iterdir()):
+        data = file.read_bytes()
+        while data:
+            (length,) = struct.unpack("<Q", data[:8])
+            event = event_pb2.Event.FromString(data[12 : 12 + length])
+            data = data[16 + length :]
+            if event.session_log.status == event_pb2.SessionLog.START:
+                rows = {step: row for step, row in rows.items() if step < event.step}
+            for value in event.summary.value:
+                rows.setdefault(event.step, {"step": event.step})[value.tag] = value.simple_value
+    return list(rows.values())
+
+
+def test_tensorboard_shows_what_the_log_holds_whatever_happened_to_the_run(tmp_path):
+    with log.Log(tmp_path, step=0, steps=40) as first:
+        for step in (10, 20, 30):
+            first.write(step, {"loss": float(step), "I": 0.5})
+    shutil.rmtree(tmp_path / "tensorboard")  # trained without the library, or copied without it
+    with log.Log(tmp_path, step=30, steps=40) as second:
+        second.write(40, {"loss": 40.0, "I": 0.25})
+    assert events(tmp_path) == log.read(tmp_path).rows and len(events(tmp_path)) == 4
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("damage\n" + path.read_text())
+    with log.Log(tmp_path, step=20, steps=40) as third:  # killed, and continued from an earlier checkpoint
+        third.write(30, {"loss": -1.0, "I": 0.75})
+    assert events(tmp_path) == log.read(tmp_path).rows and len(events(tmp_path)) == 3

@@ -141,3 +141,18 @@ def test_weights_of_another_model_are_a_clear_error(tmp_path, params):
     stored.write(tmp_path / "w", ModelConfig(pyramid="none", widths=(5, 3)), params, name="small")
     with pytest.raises(ValueError, match="cannot be read"):
         stored.read(tmp_path / "w", metric.FORMAT)
+
+
+def test_a_checkpoint_is_named_by_its_step(tmp_path, params):
+    for step in (5, 40):
+        scaled = jax.tree.map(lambda leaf, step=step: leaf * step, params)
+        stored.write(tmp_path / "run" / "checkpoints" / f"{step}", MODEL, scaled, name="small")
+    run = f"{tmp_path}/run"
+    for name, step in ((f"{run}@5", 5), (f"{run}@40", 40), (run, 40)):
+        assert_equal(stored.load(name, metric.FORMAT).params, jax.tree.map(lambda leaf, step=step: leaf * step, params))
+    with pytest.raises(ValueError, match=r"run has no checkpoint of step 7, but those of steps 5, 40"):
+        stored.load(f"{run}@7", metric.FORMAT)
+    with pytest.raises(FileNotFoundError, match="no_run@7 is neither"):
+        stored.load(f"{tmp_path}/no_run@7", metric.FORMAT)
+    stored.write(tmp_path / "run@5", MODEL, params, name="small")  # a folder that is called so
+    assert_equal(stored.load(f"{run}@5", metric.FORMAT).params, params)

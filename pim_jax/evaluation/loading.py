@@ -1,5 +1,6 @@
 """The metrics that a command line names."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from pim_jax import baselines, metrics
@@ -14,7 +15,8 @@ def load(names: Sequence[str], ckpt: str) -> tuple[dict[str, Metric], dict[str, 
       ckpt: what `metrics.load` takes.
 
     Returns:
-      metrics by the name to show, and by name the reasons for those that this machine cannot run.
+      metrics by the name to show, which is their own where no other has it; and by name the reasons for those that this
+        machine cannot run.
 
     Raises:
       OSError, ValueError, ImportError: as `metrics.load`, for what is no metric of the literature.
@@ -32,5 +34,7 @@ def load(names: Sequence[str], ckpt: str) -> tuple[dict[str, Metric], dict[str, 
                 raise
             skipped[name] = str(error)  # what it needs is not on this machine
             continue
-        loaded[found.name if found.name not in loaded else name] = found
-    return loaded, skipped
+        loaded[name] = found
+    called = Counter(found.name for found in loaded.values())  # checkpoints of one run have one name
+    shown = {name: called[found.name] == 1 and found.name not in loaded for name, found in loaded.items()}
+    return {found.name if shown[name] else name: found for name, found in loaded.items()}, skipped

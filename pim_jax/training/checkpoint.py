@@ -130,7 +130,7 @@ def load_whole(directory: str | Path) -> tuple[Weights, Any]:
     Raises:
       FileNotFoundError, ValueError: as `pim_jax.stored.read`.
     """
-    weights, path = stored.read(directory, metrics.FORMATS), stored.weights_folder(files.place(directory))
+    weights, path = stored.read(directory, metrics.FORMATS), stored.weights_folder(stored.place(directory))
     if not (path / "optimizer").is_dir():
         return weights, None
     with stored.checkpointer() as reader:

@@ -6,7 +6,8 @@ The information I is at most log B, for batches of B pairs. Runs that learned en
 import math
 from collections.abc import Sequence
 
-LAST = 10  # rows of the log that are averaged, of a short log only the last fifth
+from pim_jax.training import log
+
 NOTHING = 0.02  # of log B: less information or a lower rate than this is none
 ALL = 0.98  # of log B: more information than this is all that a batch can show
 
@@ -24,8 +25,7 @@ def remark(rows: Sequence[dict], batch: int) -> str:
       >>> remark([{"step": 9, "I": 2.1, "Rx": 0.4, "Ry": 0.1}], batch=50)
       ''
     """
-    last = rows[-max(1, min(LAST, len(rows) // 5)) :]
-    information, *rates = (_mean(last, name) for name in ("I", "Rx", "Ry"))
+    information, *rates = map(log.ending(rows).get, ("I", "Rx", "Ry"))
     bound = math.log(batch)
     if information is None or not bound:
         return ""
@@ -41,8 +41,3 @@ def remark(rows: Sequence[dict], batch: int) -> str:
             "easy to tell apart. In a new --workdir, raise batch, or train on more video, whose shots look more alike"
         )
     return ""
-
-
-def _mean(rows: Sequence[dict], name: str) -> float | None:
-    values = [row[name] for row in rows if isinstance(row.get(name), int | float) and math.isfinite(row[name])]
-    return math.fsum(values) / len(values) if values else None

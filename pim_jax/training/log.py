@@ -1,15 +1,18 @@
 """The log of a run: lines and a progress bar on the terminal, `metrics.jsonl`, and TensorBoard events.
 
-TensorBoard events are written if the library tensorboardX is installed.
+TensorBoard events are written if the library tensorboardX is installed. They tell what `read` reads, and no more: a run
+that goes on writes those of its earlier steps again.
 """
 
 import contextlib
 import importlib.util
 import io
 import json
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -17,7 +20,8 @@ from pim_jax import console
 from pim_jax.files import exists, in_bucket, place
 from pim_jax.writing import replacing
 
-FILE = "metrics.jsonl"
+FILE, EVENTS = "metrics.jsonl", "tensorboard"
+LAST = 10  # rows that tell how a run ends, of a short log only the last fifth
 
 
 class Log:
@@ -38,7 +42,8 @@ class Log:
         self._file = self._events = None
         if writes:
             before = read(workdir)
-            kept = "".join(json.dumps(row) + "\n" for row in before.rows if row["step"] <= step)
+            rows = [row for row in before.rows if row["step"] <= step]
+            kept = "".join(json.dumps(row) + "\n" for row in rows)
             if in_bucket(workdir):  # nothing can be appended there
                 self._file = io.StringIO(kept)
                 self._file.seek(0, io.SEEK_END)
@@ -46,7 +51,7 @@ class Log:
                 with replacing(self._path) as temporary:
                     temporary.write_text(kept)
                 self._file = self._path.open("a")
-                self._events = _event_writer(workdir, step)
+                self._events = _event_writer(workdir / EVENTS, rows)
             if before.damaged:
                 self.say(f"{self._path}: damaged and removed: {', '.join(f'line {n}' for n in before.damaged[:10])}")
 
@@ -80,8 +85,8 @@ class Log:
         self.say(f"step {step}  " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
         self._file.write(json.dumps({"step": step, **metrics}) + "\n")
         self._file.flush()
-        for name, value in metrics.items() if self._events else ():
-            self._events.add_scalar(name, value, step)
+        if self._events:
+            _add_events(self._events, {"step": step, **metrics})
 
     def keep(self) -> None:
         """Writes the lines so far to a bucket. On disk each line is written at once. Call it with every checkpoint.
@@ -138,6 +143,26 @@ def read(workdir: str | Path) -> Lines:
     return Lines(rows, [number for number, row in enumerate(found, start=1) if not row])
 
 
+def ending(rows: Sequence[dict]) -> dict[str, float]:
+    """How the numbers of a run end: the mean of each over its last rows. Values that are not finite are left out.
+
+    Args:
+      rows: of `read`.
+
+    Example:
+      >>> ending([{"step": step, "I": step / 10} for step in range(1, 11)])
+      {'step': 9.5, 'I': 0.95}
+    """
+    last = rows[-max(1, min(LAST, len(rows) // 5)) :]
+    values = {name: [row[name] for row in last if is_number(row.get(name))] for row in last for name in row}
+    return {name: math.fsum(found) / len(found) for name, found in values.items() if found}
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a row is a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def _row(line: str) -> dict | None:
     try:
         row = json.loads(line)
@@ -146,9 +171,21 @@ def _row(line: str) -> dict | None:
     return row if isinstance(row, dict) and type(row.get("step")) is int else None
 
 
-def _event_writer(workdir: Path, step: int):
+def _event_writer(folder: Path, rows: Sequence[dict]):
+    """A writer of events, which has written those of `rows`; None without the library."""
     if importlib.util.find_spec("tensorboardX") is None:
         return None
     from tensorboardX import SummaryWriter
 
-    return SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+    for earlier in folder.glob("events.out.tfevents.*"):
+        earlier.unlink()
+    writer = SummaryWriter(str(folder), purge_step=0)  # a TensorBoard that is running forgets what it has read
+    for row in rows:
+        _add_events(writer, row)
+    return writer
+
+
+def _add_events(writer, row: dict) -> None:
+    for name, value in row.items():
+        if name != "step" and isinstance(value, int | float):
+            writer.add_scalar(name, value, row["step"])
