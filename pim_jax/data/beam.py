@@ -60,14 +60,18 @@ class Beam:
             with apache_beam.Pipeline(options=self._options) as pipeline:
                 # Without the reshuffle the worker that makes the list would run all of it.
                 listed = pipeline | apache_beam.Create(undone).with_output_types(Any) | apache_beam.Reshuffle()
-                _ = listed | apache_beam.Map(partial(_run, self._shared)).with_input_types(Any)
+                _ = listed | "Run" >> apache_beam.Map(partial(_run, self._shared)).with_input_types(Any)
         except KeyboardInterrupt:
             _interrupted.set()
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
         except Exception as error:  # a worker's, as text: the runners have no common kind
-            raise OSError(str(error).strip().splitlines()[-1]) from error
+            raise OSError((str(error).strip() or repr(error)).splitlines()[-1]) from error
+        if lost := sum(not task.done for task in tasks):
+            raise OSError(
+                f"{lost} of {len(tasks)} sources or files are not there, though the runner has ended: see its log"
+            )
         progress(len(tasks), len(tasks))
 
 
