@@ -52,12 +52,17 @@ def gradient(metric: metrics.Metric, x: jax.Array, y: jax.Array) -> tuple[Callab
     return jax.jit(jax.grad(metric.distance)), (x, y)
 
 
+def gradient_against(metric: metrics.Metric, x: jax.Array, y: jax.Array) -> tuple[Callable, tuple]:
+    """The gradient of the distance to a reference that is embedded in the same program."""
+    return jax.jit(jax.grad(lambda x, y: metric.against(y)(x))), (x, y)
+
+
 def gradient_to_fixed(metric: metrics.Metric, x: jax.Array, y: jax.Array) -> tuple[Callable, tuple]:
     """The gradient of the distance to a reference that was embedded before."""
     return jax.jit(jax.grad(lambda x, z: metric.between(metric.embed(x), z)[0])), (x, metric.embed(y))
 
 
-FIGURES = {"forward": forward, "gradient": gradient, "fixed": gradient_to_fixed}
+FIGURES = {"forward": forward, "gradient": gradient, "against": gradient_against, "fixed": gradient_to_fixed}
 
 if __name__ == "__main__":
     serve(load)

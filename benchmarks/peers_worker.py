@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 
 Call = Callable[[], object]
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def serve(load: Callable[[str], tuple[dict, Callable[[str, np.ndarray, np.ndarray], Call], Callable[[], int | None]]]):
     """Loads the metric that the first argument names, tells about it, and answers questions until they end.
 
     Questions and answers are lines of JSON. The question `["forward", 512, 768]` is answered by the seconds of one
-    call, `["memory"]` by the peak memory so far in bytes, or null. Instead of an answer there may be `{"error": …}`.
+    call, `["forward", 512, 768, "cpu"]` by those that the threads of the process ran, and `["memory"]` by the peak
+    memory so far in bytes, or null. Instead of an answer there may be `{"error": …}`.
 
     Args:
       load: a function of the metric's name. It returns what to tell about it; a function of a figure and of two images,
@@ -51,11 +53,11 @@ def serve(load: Callable[[str], tuple[dict, Callable[[str, np.ndarray, np.ndarra
     def call(figure: str, height: int, width: int) -> Call:
         return make(figure, *np.random.default_rng(0).random((2, height, width, 3), np.float32))
 
-    def seconds(*question) -> float:
-        of_question = call(*question)
-        start = time.perf_counter()
+    def seconds(figure: str, height: int, width: int, clock: str = "wall") -> float:
+        of_question, now = call(figure, height, width), CLOCKS[clock]
+        start = now()
         of_question()
-        return time.perf_counter() - start
+        return now() - start
 
     for line in sys.stdin:
         question = json.loads(line)
