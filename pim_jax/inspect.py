@@ -2,10 +2,12 @@
 
     python -m pim_jax.inspect W
     python -m pim_jax.inspect W W2 --follow
+    python -m pim_jax.inspect W W2 --agreement tid2013/ --whiten DATA
 
 Of one run it tells all. Of several it tells what differs between their configurations, how far each is and how it ends,
 and the mean over seeds. Curves are drawn for the terminal and as a picture. It reads a run while it is being written,
-weights alone, and damaged folders, of which it says what is wrong.
+weights alone, and damaged folders, of which it says what is wrong. With --agreement it measures how well the
+checkpoints agree with people.
 
 Exit status: 0; 1 if something is damaged, not finite or cannot be written; 2 if there is neither a run nor weights.
 """
@@ -14,10 +16,11 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pim_jax import console, extras
+from pim_jax import cache, console, extras
 
 with extras.command("train"):
     from matplotlib.figure import Figure
@@ -27,6 +30,9 @@ with extras.command("train"):
     from pim_jax.training import curves, heartbeat, results, summary
     from pim_jax.training.summary import Stored, Summary
     from pim_jax.writing import replacing
+
+if TYPE_CHECKING:
+    from pim_jax.training.agreement import Agreement
 
 _CLEARED = "\x1b[H\x1b[2J\x1b[3J"  # a terminal, without what has scrolled off it
 
@@ -40,16 +46,24 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--png {args.png} is a folder; name a file")
     if len({*args.runs}) < len(args.runs):
         parser.error("a run is named twice")
+    if args.agreement and args.follow:
+        parser.error("--agreement looks once: leave out --follow")
+    if not args.agreement and (args.whiten or args.benchmark):
+        parser.error("--whiten and --benchmark go with --agreement DATA")
 
     def say(message):
         errors(f"{parser.prog}: {console.one_line(str(message))}")
 
     try:
         found = {name: summary.of(run) for name, run in _named(args.runs).items()}
-    except (OSError, ValueError) as error:
+        agreement = _agreement(found, args, say) if args.agreement else None
+    except (ImportError, OSError, ValueError) as error:
         say(error)
         return 2
-    sound = _show(found, args, out, say)
+    except KeyboardInterrupt:
+        say("interrupted; what was measured is kept, and the same command goes on from there")
+        return 130
+    sound = _show(found, agreement, args, out, say)
     if args.follow:
         sound = _follow(found, args, out, say) and sound
     if out.problem:
@@ -79,6 +93,17 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="tell it again whenever something is new, until no run is alive any more, or Ctrl-C",
     )
+    parser.add_argument(
+        "--agreement",
+        metavar="DATA",
+        type=Path,
+        help="also measure how well every checkpoint agrees with people, on a data set as for eval.py --benchmark; of "
+        "several runs with paired differences from the first",
+    )
+    parser.add_argument("--benchmark", metavar="NAME", help="which benchmark DATA is, as for eval.py (default: iqa)")
+    parser.add_argument(
+        "--whiten", metavar="TRAINING_SET", type=Path, help="whiten every checkpoint, as release.py does, before that"
+    )
     return parser
 
 
@@ -86,6 +111,17 @@ def _named(runs: list[str]) -> dict[str, str]:
     """The runs by the names of their folders, or as they were given where two folders have one name."""
     names = [Path(run).name or run for run in runs]
     return dict(zip(names if len({*names}) == len(names) else runs, runs, strict=True))
+
+
+def _agreement(found: Mapping[str, Summary], args: argparse.Namespace, say: Callable[[str], None]) -> "Agreement":
+    with extras.command("eval"):
+        # Here, not above: it takes libraries that a look at a run does not.
+        from pim_jax.evaluation import datasets
+        from pim_jax.training import agreement
+
+    cache.keep_compiled()
+    benchmark = datasets.read(args.benchmark or "iqa", args.agreement)
+    return agreement.along(found, benchmark, say, whitened_by=args.whiten)
 
 
 def _follow(found: dict[str, Summary], args: argparse.Namespace, out: console.Printer, say) -> bool:
@@ -101,26 +137,36 @@ def _follow(found: dict[str, Summary], args: argparse.Namespace, out: console.Pr
             say(error)
             return False
         if (lines := [*_lines(found)]) != before:
-            sound = _show(found, args, out, say)
+            sound = _show(found, None, args, out, say)
         before = lines
     return sound
 
 
-def _show(found: Mapping[str, Summary], args: argparse.Namespace, out: console.Printer, say) -> bool:
-    """Prints all, and draws the curves. Returns whether everything is sound and could be written."""
+def _show(
+    found: Mapping[str, Summary], agreement: "Agreement | None", args: argparse.Namespace, out: console.Printer, say
+) -> bool:
+    """Prints all, and draws the pictures. Returns whether everything is sound and could be written."""
     if args.follow:
         out(_CLEARED if sys.stdout.isatty() else "")
-    for line in _lines(found):
+    for line in _lines(found, agreement):
         out(console.one_line(line))  # a stranger's may steer terminals
     sound = all(map(summary.sound, found.values()))
-    if any(of.rows for of in found.values()):
-        png = args.png or _beside(args.runs)
+    png = args.png or _beside(args.runs)
+    drawn = {"curves": (png, lambda: _curves(found))} if any(of.rows for of in found.values()) else {}
+    if agreement:
+        from pim_jax.training.agreement import draw
+
+        drawn["agreement"] = png.with_stem(f"{png.stem}-agreement"), lambda: draw(agreement)
+        for what, why in agreement.problems.items():
+            say(f"could not be measured: {what}: {why}")
+            sound = False
+    for what, (path, figure) in drawn.items():
         try:
-            with replacing(png) as temporary:
-                _curves(found).savefig(temporary, format="png", dpi=120)
-            out(console.one_line(f"curves: {png}"))
+            with replacing(path) as temporary:
+                figure().savefig(temporary, format="png", dpi=120)
+            out(console.one_line(f"{what}: {path}"))
         except OSError as error:
-            say(f"the curves cannot be written: {error}")
+            say(f"the {what} cannot be written: {error}")
             sound = False
     return sound
 
@@ -130,18 +176,21 @@ def _beside(runs: list[str]) -> Path:
     return Path(runs[0] if len(runs) == 1 and Path(runs[0]).is_dir() else "") / "curves.png"
 
 
-def _lines(found: Mapping[str, Summary]) -> Iterator[str]:
+def _lines(found: Mapping[str, Summary], agreement: "Agreement | None" = None) -> Iterator[str]:
     drawn = curves.in_letters(
         {name: of.rows for name, of in found.items() if of.rows}, width=shutil.get_terminal_size((100, 0)).columns
     )
+    measured = [f"Agreement with people, {agreement.title}:", "", *agreement.tables().splitlines()] if agreement else []
     if len(found) == 1:
         (of,) = found.values()
-        yield from (*_all_of(of), *drawn.splitlines(), f"verdict: {summary.verdict(of)}")
+        yield from (*_all_of(of), *drawn.splitlines(), *measured, f"verdict: {summary.verdict(of)}")
         return
     yield from markdown.table(results.by_run(found)).splitlines()
-    if seeds := results.over_seeds(found):
+    if seeds := results.over_seeds(found, agreement.last() if agreement else None):
         yield from ("", "Mean and standard deviation over seeds:", "", *markdown.table(seeds).splitlines())
-    yield from ("", *drawn.splitlines(), "")
+    for part in (drawn.splitlines(), measured):
+        yield from ("", *part) if part else ()
+    yield ""
     for name, of in found.items():
         yield f"{name}: {summary.verdict(of)}"
         yield from (f"{name}: {_stored(stored)}" for stored in of.stored if stored.problem)
