@@ -303,3 +303,61 @@ def test_the_log_may_gain_columns_and_lose_others(run, capsys):
     status, out, _ = inspected(capsys, run)
     assert status == 0 and "verdict: finished" in out
     assert summary.rate(summary.of(run).rows) is None
+
+
+def second(run, tmp_path, **fields):
+    """The same run with other settings."""
+    other = tmp_path / "v"
+    shutil.copytree(run, other)
+    for about in other.glob("checkpoints/*/about/metadata"):
+        said = json.loads(about.read_text())
+        about.write_text(json.dumps(said | {"training": said["training"] | fields}))
+    return other
+
+
+def test_of_several_runs_what_differs_is_told_and_all_are_drawn(run, tmp_path, capsys, monkeypatch):
+    other = second(run, tmp_path, seed=3, learning_rate=0.5)
+    write_log(other, [row(10), row(20, I=0.25)])
+    monkeypatch.chdir(tmp_path)
+    status, out, err = inspected(capsys, run, other)
+    assert (status, err) == (0, "")
+    assert "| run | learning_rate | seed | step | loss   | I     | Rx    | Ry    | pairs/s |" in out
+    assert "| w   | 0.0001        | 0    | 40   | -0.900 | 1.000 | 0.500 | 0.400 | 20      |" in out
+    assert "| v   | 0.5           | 3    | 20   | -0.900 | 0.250 | 0.500 | 0.400 | 20      |" in out
+    assert "w: finished at step 40" in out and "over seeds" not in out
+    assert "curves: curves.png" in out and (tmp_path / "curves.png").exists() and not (run / "curves.png").exists()
+    status, out, _ = inspected(capsys, run, second(run, tmp_path / "more", seed=5), "--png", tmp_path / "a.png")
+    assert "Mean and standard deviation over seeds:" in out and "| w, v | 0, 5  |" in out
+
+
+def test_of_several_runs_a_damaged_one_is_named(run, tmp_path, capsys):
+    other = second(run, tmp_path)
+    (other / "metrics.jsonl").write_text("[]\n" + (other / "metrics.jsonl").read_text())
+    shutil.rmtree(other / "checkpoints" / "20" / "params" / "d")
+    status, out, _ = inspected(capsys, run, other, "--png", tmp_path / "a.png")
+    assert status == 1 and "v: checkpoint 20: " in out and "v: metrics.jsonl: 1 lines are damaged" in out
+    assert "w: checkpoint" not in out
+
+
+def test_runs_in_folders_of_one_name_are_told_by_their_paths(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "more" / "w")
+    out = inspected(capsys, run, tmp_path / "more" / "w", "--png", tmp_path / "a.png")[1]
+    assert f"{run}: finished" in out and f"{tmp_path / 'more' / 'w'}: finished" in out
+
+
+def test_a_checkpoint_is_named_by_its_step(run, capsys):
+    status, out, _ = inspected(capsys, f"{run}@20")
+    assert status == 0 and "checkpoint 20: " in out and "checkpoint 40: " not in out
+    status, _, err = inspected(capsys, f"{run}@30")
+    assert status == 2 and "has no checkpoint of step 30, but those of steps 20, 40" in err
+
+
+def test_a_run_is_followed_until_it_ends(run, capsys, monkeypatch):
+    write_beat(run, "running", 41)
+    lives = iter([lambda: None, lambda: write_log(run, [row(10), row(50)]), lambda: write_beat(run, "finished", 50)])
+    monkeypatch.setattr(inspect.time, "sleep", lambda seconds: next(lives)())
+    status, out, _ = inspected(capsys, run, "--follow")
+    assert status == 0 and next(lives, None) is None
+    assert out.count("verdict: running: at step 41") == 1  # nothing was new after the first look
+    assert out.count("verdict: running: at step 50") == 1 and out.count("verdict: finished at step 50") == 1
+    assert "\x1b" not in out  # no terminal to clear

@@ -10,6 +10,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,13 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
     out("\n".join([f"# {benchmark.title}", *(f"# {name}: {metric!r}" for name, metric in loaded.items())]))
     with CsvOutput(args.csv, [*COLUMNS, *loaded], say) as table:
         try:
-            distances, problems = _measure(benchmark, loaded, table, say)
+
+            def add(result: Measured) -> None:  # to the table, as they are measured
+                if result.distances:
+                    of = {name: {result.index: result.distances.get(name, math.nan)} for name in loaded}
+                    table.add(_rows(benchmark, of, [result.index]))
+
+            distances, problems = measured(benchmark, loaded, say, done=add)
             _drop_unmeasured(distances, skipped, problems)
             scores = {name: benchmark.scores(values) for name, values in distances.items()}
             out(markdown.tables(scores))
@@ -92,21 +99,35 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
     return 1 if problems or skipped or not all(written) else 0
 
 
-def _measure(benchmark: Benchmark, loaded: Mapping[str, Metric], table: CsvOutput, say) -> tuple[dict, dict[str, str]]:
-    """The distances by metric, and what could not be measured; as they are measured, they go to the table."""
+def measured(
+    benchmark: Benchmark,
+    loaded: Mapping[str, Metric],
+    say: Callable[[str], None],
+    *,
+    done: Callable[[Measured], Any] = lambda result: None,
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Measures all pairs of a benchmark, those that were not measured before, and shows how far it is.
+
+    Args:
+      benchmark: the pairs.
+      loaded: metrics by name.
+      say: prints a message to standard error.
+      done: called with each result as soon as it is there.
+
+    Returns:
+      as `measure.measure`.
+    """
     with (
         isolated.Reader() as reader,
         Store(say=say) as kept,
         progress.bar(len(benchmark.pairs), "measuring", say) as bar,
     ):
 
-        def done(result: Measured) -> None:
-            if result.distances:
-                of = {name: {result.index: result.distances.get(name, math.nan)} for name in loaded}
-                table.add(_rows(benchmark, of, [result.index]))
+        def count(result: Measured) -> None:
+            done(result)
             bar.update()
 
-        return measure(loaded, benchmark.pairs, kept, reader=reader, done=done)
+        return measure(loaded, benchmark.pairs, kept, reader=reader, done=count)
 
 
 def _drop_unmeasured(distances: dict[str, np.ndarray], skipped: dict[str, str], problems: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from etils import epath
 
 from pim_jax import configuration, files
-from pim_jax.stored import bundled, bundled_folder, of_run
+from pim_jax.stored import bundled, bundled_folder, of_run, place
 from pim_jax.training import checkpoint, collapse, heartbeat, log
 from pim_jax.training.config import Config
 from pim_jax.training.heartbeat import Beat
@@ -66,12 +66,13 @@ class Summary(NamedTuple):
         return steps if isinstance(steps, int) else None
 
 
-def of(workdir: str | Path) -> Summary:
+def of(workdir: str | Path, *, before: Summary | None = None) -> Summary:
     """Reads the folder of a run, or one with weights alone.
 
     Args:
-      workdir: the working directory of `train.py`, one of its checkpoints, what `python -m pim_jax.convert` or
-        `release` wrote, or the name of weights in the package.
+      workdir: the working directory of `train.py`, one of its checkpoints (also as RUN@STEP), what `python -m
+        pim_jax.convert` or `release` wrote, or the name of weights in the package.
+      before: what was read there a moment ago. Its checkpoints are not read again: what is complete stays as it is.
 
     Raises:
       ValueError: it holds nothing of the kind.
@@ -81,7 +82,7 @@ def of(workdir: str | Path) -> Summary:
     if str(workdir) in bundled():
         with bundled_folder(str(workdir)) as folder:
             return of(folder)
-    workdir = files.place(workdir)
+    workdir = place(workdir)
     if not (files.exists(workdir) and workdir.is_dir()):
         raise FileNotFoundError(f"there is no folder {workdir}")
     path = workdir / log.FILE
@@ -90,7 +91,8 @@ def of(workdir: str | Path) -> Summary:
     folders = [workdir] if (workdir / "params").is_dir() else of_run(workdir)
     if not folders and age is None:
         raise ValueError(f"{workdir} holds no run and no weights: neither {log.FILE}, checkpoints/ nor params/")
-    found = [_stored(folder) for folder in folders]
+    known = {stored.path: stored for stored in before.stored} if before else {}
+    found = [known.get(folder) or _stored(folder) for folder in folders]
     return Summary(lines.rows, len(lines.damaged), age, heartbeat.read(workdir), found)
 
 
@@ -109,6 +111,22 @@ def changed(about: dict) -> dict:
     """
     defaults = _flat(configuration.to_json(SpipsConfig() if about.get("metric") == "spips" else Config()))
     return {name: value for name, value in settings(about).items() if name not in defaults or value != defaults[name]}
+
+
+def shown(value) -> str:
+    """A value of `settings` in words.
+
+    Example:
+      >>> shown([64, 64, 3]), shown("ixyz")
+      ('(64,64,3)', 'ixyz')
+    """
+    return "(" + ",".join(map(str, value)) + ")" if isinstance(value, list) else str(value)
+
+
+def sound(summary: Summary) -> bool:
+    """Whether nothing of a run is damaged or not finite."""
+    damaged = summary.damaged_rows or any(stored.problem for stored in summary.stored)
+    return not damaged and not verdict(summary).startswith("not finite")
 
 
 def verdict(summary: Summary) -> str:
@@ -175,7 +193,7 @@ def _saved(summary: Summary) -> str:
 
 def rate(rows: list[dict]) -> float | None:
     """The median of the last ten rates, in pairs per second: the first of a run includes compilation."""
-    rates = [row["pairs_per_second"] for row in rows[-10:] if _is_number(row.get("pairs_per_second"))]
+    rates = [row["pairs_per_second"] for row in rows[-10:] if log.is_number(row.get("pairs_per_second"))]
     return float(np.median(rates)) if rates else None
 
 
@@ -217,7 +235,3 @@ def _flat(values: dict, prefix: str = "") -> dict:
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return flat
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

@@ -11,6 +11,8 @@ The components of a mixture share one such map. A divergence of mixtures is no s
 means in units of z's noise, and those units become the same for all bands and directions.
 """
 
+import contextlib
+import hashlib
 import itertools
 from pathlib import Path
 
@@ -18,11 +20,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pim_jax import cache, metric, provenance
 from pim_jax.data import pairs
+from pim_jax.metric import Pim
 from pim_jax.model import pim
 from pim_jax.model.mixture import Mixture
 from pim_jax.model.pim import ModelConfig, Params
 from pim_jax.training.step import sensor_noise
+from pim_jax.writing import replacing
 
 NOISE = 0.025  # largest standard deviation of a frame's noise, for images in [0, 1]
 REGULARISATION = 0.01  # of the mean variance, so that directions which hardly ever vary do not decide
@@ -33,6 +38,35 @@ def check_model(model: ModelConfig) -> None:
     """Raises ValueError if the encoders of this model do not end in a linear layer, which is to take the whitening."""
     if model.head != "paper":
         raise ValueError(f"only models with head='paper' can be whitened, not head={model.head!r}")
+
+
+def whitened(loaded: Pim, directory: Path) -> Pim:
+    """The metric with z whitened. The covariances take a minute or more, so they are kept in the cache folder.
+
+    Args:
+      loaded: weights as they were trained.
+      directory: a training set.
+
+    Raises:
+      FileNotFoundError, ValueError: the model cannot be whitened, or the training set cannot be read.
+    """
+    check_model(loaded.config)
+    key = f"{provenance.digest(loaded.params)} {pairs.data_hash(directory)} {provenance.of(covariances)}"
+    with contextlib.suppress(OSError, ValueError):  # there is none yet, it is damaged, or there is no place for it
+        return _by(loaded, np.load(_file(key), allow_pickle=False))
+    found = np.stack(covariances(loaded.config, loaded.params, directory))
+    with contextlib.suppress(OSError), replacing(_file(key)) as temporary, open(temporary, "wb") as file:
+        np.save(file, found)
+    return _by(loaded, found)
+
+
+def _file(key: str) -> Path:
+    return cache.folder() / "whitening" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+
+
+def _by(loaded: Pim, found: np.ndarray) -> Pim:
+    params = whiten(loaded.params, list(found))
+    return metric.from_params(loaded.config, params, name=loaded.name, commit=loaded.commit)
 
 
 def covariances(model: ModelConfig, params: Params, directory: Path) -> list[np.ndarray]:
