@@ -28,8 +28,8 @@ def mse(x, y):
 
 LOSSES = {
     "MSE": mse,
-    "PIM": lambda x, y: pim.distance(x, y).mean(),
-    "PIM + 5000 MSE": lambda x, y: pim.distance(x, y).mean() + 5000 * mse(x, y),
+    "PIM": lambda x, y: pim.against(x)(y).mean(),
+    "PIM + 5000 MSE": lambda x, y: pim.against(x)(y).mean() + 5000 * mse(x, y),
 }
 
 
