@@ -10,7 +10,7 @@ PACKAGE = Path(provenance.__file__).parent
 
 # Top to bottom. What stands in one row may import from its own row.
 LAYERS = [
-    ("eval", "train", "prepare", "convert", "inspect", "release"),
+    ("eval", "train", "prepare", "convert", "inspect", "release", "sweep"),
     ("training",),
     ("evaluation",),
     ("metrics",),
