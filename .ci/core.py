@@ -18,7 +18,7 @@ distance = float(metric.load().distance(x, y))
 assert distance > 0
 print(f"the core, {len(installed)} packages: the distance of two pictures of noise is {distance:.6g}")
 
-for command in ("eval", "train", "inspect", "prepare", "release"):
+for command in ("eval", "train", "inspect", "prepare", "release", "sweep"):
     extra = "eval" if command == "eval" else "train"
     done = subprocess.run([sys.executable, "-m", f"pim_jax.{command}"], capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.endswith(f"pip install 'pim-jax[{extra}]'\n"), done.stderr

@@ -1,16 +1,15 @@
 """Trains the ablations of the paper (section 3.4) alike, and compares their agreement with people.
 
-    python benchmarks/ablations.py --data DATA --tid2013 DIR --raid DIR --work W [--only NAME ...]
+    python benchmarks/ablations.py --data DATA --tid2013 DIR --raid DIR --work W [--seeds 0 1 2] [--only NAME ...]
 
-`train.py` trains every configuration on the same frame pairs, for the same number of steps. Then a Markdown table is
-printed: the last values of the objective's terms, Spearman's correlation with people, and the paper's own numbers. The
-correlation is pooled, and the mean within the types of distortion. It is given as trained, and whitened like released
-weights. Run again, the script goes on where it was. Images are cut to their centres. That is quick, and agreement is
-lower than on whole images.
+`pim_jax.sweep` trains every configuration on the same frame pairs, for the same number of steps, with every seed. Then
+a Markdown table is printed: the last values of the objective's terms, Spearman's correlation with people, and the
+paper's own numbers. The correlation is pooled, and the mean within the types of distortion. It is given as trained, and
+whitened like released weights. Of several seeds, numbers are the mean and the standard deviation. Run again, the script
+goes on where it was. Images are cut to their centres. That is quick, and agreement is lower than on whole images.
 """
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,18 +17,16 @@ import jax
 import numpy as np
 from PIL import Image
 
-from pim_jax import configuration, metric
+from pim_jax import configuration, stored, sweep
 from pim_jax.data import images
 from pim_jax.evaluation import datasets
 from pim_jax.evaluation.datasets.rated import Rated, select
-from pim_jax.evaluation.measure import measure
-from pim_jax.evaluation.store import Store
 from pim_jax.model import pim
-from pim_jax.training import log, whiten
+from pim_jax.training import agreement, log, results, summary
 from pim_jax.training.config import Config
+from pim_jax.training.summary import Summary
 
 ROOT = Path(__file__).parents[1]
-LAST = 10  # steps over which the terms are averaged
 
 # For each configuration: what it is, and the paper's BAPPS-2AFC and BAPPS-JND (Fig. 4, section 3.4), in per cent.
 ROWS = {
@@ -54,33 +51,31 @@ def main() -> None:
     rated = {name: centres(getattr(args, name), name, args) for name in ("tid2013", "raid")}
     sets = "TID2013 | RAID | whitened: TID2013 | RAID"
     print(f"| | I | Rx | Ry | {sets} | paper: 2AFC | JND |", "|" + "---|" * 10, sep="\n", flush=True)
-    untrained = configuration.load(ROOT / "configs" / "pim5.py", (Config,)).model
-    loaded = metric.from_params(untrained, pim.init(untrained, jax.random.key(args.seed)))
-    print(row("untrained: PIM", {}, agreements(loaded, rated, args), "", ""), flush=True)
+    print(row("untrained: PIM", untrained(args), rated, args, "", ""), flush=True)
     for name in args.only or ROWS:
-        workdir = args.work / name
-        train(name, workdir, args)
         what, afc, jnd = ROWS[name]
-        print(row(what, terms(workdir), agreements(metric.load(workdir), rated, args), afc, jnd), flush=True)
+        print(row(what, trained(name, args), rated, args, afc, jnd), flush=True)
 
 
-def train(name: str, workdir: Path, args: argparse.Namespace) -> None:
-    """Trains a configuration, or goes on with it."""
+def trained(name: str, args: argparse.Namespace) -> dict[str, Summary]:
+    """The runs of a configuration, once they are finished."""
     drops = int(0.8 * args.steps), int(0.95 * args.steps)
-    command = [
-        *(sys.executable, "train.py", f"configs/{name}.py", "--workdir", workdir, "--data", args.data),
-        *(f"steps={args.steps}", f"batch={args.batch}", f"beta_steps={int(0.4 * args.steps)}", "log_every=1"),
-        f"seed={args.seed}",
-        f"learning_rate_drops={drops}",
-    ]
-    with (args.work / f"{name}.txt").open("w") as output:
-        subprocess.run(command, cwd=ROOT, check=True, stdout=output, stderr=output)
+    overrides = [f"steps={args.steps}", f"batch={args.batch}", f"beta_steps={int(0.4 * args.steps)}"]
+    overrides += [f"learning_rate_drops={drops}", "log_every=1", "keep=1"]
+    config = ROOT / "configs" / f"{name}.py"
+    runs = sweep.train([config], args.seeds, args.work, data=args.data, overrides=overrides, say=to_stderr)
+    return {run.name: summary.of(run) for run, finished in runs.items() if finished}
 
 
-def terms(workdir: Path) -> dict[str, float]:
-    """The objective's terms, averaged over the last steps."""
-    rows = log.read(workdir).rows[-LAST:]
-    return {name: float(np.mean([r[name] for r in rows])) for name in ("I", "Rx", "Ry") if name in rows[0]}
+def untrained(args: argparse.Namespace) -> dict[str, Summary]:
+    """PIM with its initial parameters, by seed."""
+    model, found = configuration.load(ROOT / "configs" / "pim5.py", (Config,)).model, {}
+    for seed in args.seeds:
+        place = args.work / f"untrained-{seed}"
+        if not place.exists():
+            stored.write(place, model, pim.init(model, jax.random.key(seed)), name="untrained")
+        found[place.name] = summary.of(place)
+    return found
 
 
 def centres(folder: Path, name: str, args: argparse.Namespace) -> Rated:
@@ -107,30 +102,32 @@ def centres(folder: Path, name: str, args: argparse.Namespace) -> Rated:
     return select(name, ratings, **same, shifts=(0,), allow_missing=False)
 
 
-def agreements(loaded: metric.Pim, rated: dict[str, Rated], args: argparse.Namespace) -> list[str]:
-    """Agreement of a metric as it is, then whitened."""
-    params = whiten.whiten(loaded.params, whiten.covariances(loaded.config, loaded.params, args.data))
-    return [*agreement(loaded, rated, args), *agreement(metric.from_params(loaded.config, params), rated, args)]
-
-
-def agreement(loaded: metric.Pim, rated: dict[str, Rated], args: argparse.Namespace) -> list[str]:
-    """Spearman's correlations of a metric, as "pooled / mean of types" for every data set."""
-    found = []
-    with Store(args.work / "distances.sqlite") as store:
+def agreements(found: dict[str, Summary], rated: dict[str, Rated], args: argparse.Namespace) -> list[str]:
+    """Spearman's correlations as trained, then whitened, as "pooled / mean of types" for every data set."""
+    cells = []
+    for whitened_by in (None, args.data):
         for benchmark in rated.values():
-            distances, problems = measure({"pim": loaded}, benchmark.pairs, store)
-            if problems:
-                raise SystemExit(f"could not be measured: {problems}")
-            scores = benchmark.scores(distances["pim"])
-            columns = "SROCC", f"SROCC, mean of {benchmark.kinds}"
-            found.append(" / ".join(f"{scores[column].value:.3f}" for column in columns))
-    return found
+            measured = agreement.along(found, benchmark, to_stderr, whitened_by=whitened_by)
+            if measured.problems:
+                raise SystemExit(f"could not be measured: {measured.problems}")
+            scores, columns = measured.last().values(), ("SROCC", f"SROCC, mean of {benchmark.kinds}")
+            cells.append(" / ".join(results.spread([score[column] for score in scores]) for column in columns))
+    return cells
 
 
-def row(what: str, terms: dict[str, float], agreement: list[str], *paper) -> str:
-    """A line of the table. A term that the objective does not have is left empty."""
-    values = [f"{terms[name]:.2f}" if name in terms else "" for name in ("I", "Rx", "Ry")]
-    return "| " + " | ".join([what, *values, *agreement, *map(str, paper)]) + " |"
+def row(what: str, found: dict[str, Summary], rated: dict[str, Rated], args: argparse.Namespace, *paper) -> str:
+    """A line of the table. A term that the objective does not have is left empty, and so is all if no run finished."""
+    ends = [log.ending(of.rows) for of in found.values()]
+    terms = [results.spread([end[name] for end in ends if name in end]) for name in ("I", "Rx", "Ry")]
+    measured = agreements(found, rated, args) if found else [""] * 4
+    return (
+        "| " + " | ".join([what, *("" if term == "-" else term for term in terms), *measured, *map(str, paper)]) + " |"
+    )
+
+
+def to_stderr(line: str) -> None:
+    """Keeps standard output for the table."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def parse() -> argparse.Namespace:
@@ -141,14 +138,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="where runs, centres and distances are kept")
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=0, help="of the runs; give each seed a --work of its own")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the runs")
     parser.add_argument("--side", type=int, default=128, help="pixels a side of the images' centres")
     parser.add_argument("--references", type=int, default=6, help="how many of each data set, from the first")
     parser.add_argument("--only", nargs="*", choices=ROWS, metavar="NAME", help="only these rows")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    for name in ("data", "tid2013", "raid", "work"):  # train.py runs in another folder
-        setattr(args, name, getattr(args, name).absolute())
     return args
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("eval", "train", "prepare", "inspect", "release", "convert", "export")
+COMMANDS = ("eval", "train", "sweep", "prepare", "inspect", "release", "convert", "export")
 
 
 def commands() -> str:
