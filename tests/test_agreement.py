@@ -10,9 +10,10 @@ from scipy import stats
 
 from pim_jax import inspect, metric, stored
 from pim_jax.evaluation import datasets
+from pim_jax.metric import Pim
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
-from pim_jax.training import agreement, summary
+from pim_jax.training import agreement, summary, whiten
 
 MODEL = ModelConfig(pyramid="none", widths=(4, 3))
 SIZE = (16, 24)
@@ -96,6 +97,34 @@ def test_every_run_is_a_line_with_intervals_over_its_steps(found):
     low, high = one[2][0].get_segments()[0][:, 1]
     np.testing.assert_allclose([low, high], found.scores["a", 20]["SROCC"][1:])
     assert len(figure.axes[len(found.columns)].containers) == 1  # the first run has no difference from itself
+
+
+@pytest.mark.slow(kept="what is measured and drawn, above; the store, in test_store.py")
+def test_inspect_tells_and_draws_it_and_what_was_measured_is_not_measured_again(
+    runs, rated, found, tmp_path, capsys, monkeypatch
+):
+    for method in ("embed", "distance"):
+        monkeypatch.setattr(Pim, method, lambda *arguments: pytest.fail("measured again"))
+    arguments = [runs / "a", runs / "b", "--agreement", rated, "--png", tmp_path / "x.png"]
+    assert inspect.main([str(argument) for argument in arguments]) == 0
+    out = capsys.readouterr().out
+    assert "Agreement with people, rated: 24 images of 2 types, 4 references:" in out and found.tables() in out
+    assert f"agreement: {tmp_path / 'x-agreement.png'}" in out
+    with Image.open(tmp_path / "x-agreement.png") as picture:
+        assert picture.format == "PNG"
+
+
+@pytest.mark.slow(kept="whitening, in test_release.py")
+def test_whitened_checkpoints_agree_as_their_release_does_and_whitening_is_kept(
+    runs, rated, found, clip_pairs, monkeypatch
+):
+    white = along(runs, ["b"], rated, whitened_by=clip_pairs)
+    assert white.scores["b", 40] != found.scores["b", 40] and "whitened by" in white.title
+    loaded = metric.load(runs / "a")
+    wanted = whiten.whiten(loaded.params, whiten.covariances(MODEL, loaded.params, clip_pairs))
+    jax.tree.map(np.testing.assert_array_equal, whiten.whitened(loaded, clip_pairs).params, wanted)
+    monkeypatch.setattr(whiten, "covariances", lambda *arguments: pytest.fail("computed again"))
+    whiten.whitened(loaded, clip_pairs)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_stream_that_cannot_be_written_is_a_problem_and_no_exception():
     assert done.stderr == "True [Errno 28] No space left on device\n"
 
 
-@pytest.mark.parametrize("name", ["convert", "eval", "inspect", "prepare", "release", "train"])
+@pytest.mark.parametrize("name", ["convert", "eval", "inspect", "prepare", "release", "sweep", "train"])
 def test_usage_names_a_console_script_as_it_was_typed(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [f"/usr/bin/pim-{name}"])
     with pytest.raises(SystemExit):

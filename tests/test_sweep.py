@@ -1,8 +1,30 @@
-"""A sweep refuses wrong arguments before it trains anything."""
+"""A sweep trains every configuration with every seed, goes on where it was, and one failure costs no other run."""
 
 import pytest
 
 from pim_jax import sweep
+from pim_jax.training import log
+
+TINY = ["model.pyramid=none", "model.widths=(4,3)", "patch=32", "batch=8", "log_every=1", "steps=2", "beta_steps=0"]
+
+
+@pytest.mark.slow(kept="the arguments; test_results.py keeps the table, test_train.py the training")
+def test_a_run_that_fails_costs_no_other_and_what_is_finished_is_not_trained_again(clip_pairs, tmp_path, capsys):
+    work = tmp_path / "s"
+    words = ["configs/tiny.py", *TINY, "--seeds", "3", "5", "--workdir", str(work), "--data", str(clip_pairs)]
+    work.mkdir()
+    (work / "tiny-3").write_text("")  # in the way of its folder
+    assert sweep.main(words) == 1
+    out = capsys.readouterr().out
+    assert f"tiny-3: failed with status 1, see {work / 'tiny-3'}.txt" in out and "tiny-5: finished" in out
+    assert "verdict: finished at step 2" in out
+    (work / "tiny-3").unlink()
+    assert sweep.main(words) == 0
+    out = capsys.readouterr().out
+    assert "tiny-3: configs/tiny.py" in out and "tiny-5: configs/tiny.py" not in out
+    assert "| tiny-3, tiny-5 | 3, 5  |" in out and "±" in out
+    rows = [log.read(work / f"tiny-{seed}").rows for seed in (3, 5)]
+    assert [len(row) for row in rows] == [2, 2] and rows[0][1]["I"] != rows[1][1]["I"]
 
 
 @pytest.mark.parametrize(
