@@ -31,7 +31,7 @@ DATA = ("TID2013", "RAID")  # sections of that page
 OWN, OTHERS = "tab:red", "0.35"
 SIZE = [512, 768]  # of the pair that is timed
 INCHES = 3.9, 7.6  # so that it is read at 390 pixels, the width of a telephone
-# Where a label may be: (points from its dot, angle). The first place that is free is taken.
+# Where a label may be: (points from its dot, angle).
 PLACES = [(distance, turn * math.pi / 8) for distance in range(5, 85, 4) for turn in (0, 8, 4, 12, *range(16))]
 WITH_LINE = 9  # points from its dot to a label that needs a line to it
 # How many points farther from its dot a label may as well be, as hide a square point, or seem to belong to another dot.
