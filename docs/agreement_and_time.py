@@ -1,14 +1,12 @@
 """Draws how well metrics agree with people against the time that they take: python docs/agreement_and_time.py
 
-It draws what was measured and is kept beside this file. These commands made the files, on one machine. `METRICS` are
-names of weights, and `PEERS` those of the literature:
+It draws what was measured and is kept beside this file: agreement in agreement.md, and time in times.json, which this
+command made. `METRICS` are names of weights, and `PEERS` those of the literature:
 
     python benchmarks/peers.py METRICS --peers PEERS --sizes 512x768 --figures forward --out docs/times.json
-    python eval.py --benchmark iqa --data tid2013 --metrics METRICS,PEERS > docs/agreement-tid2013.md
-    python eval.py --benchmark raid --data raid --metrics METRICS,PEERS > docs/agreement-raid.md
 
-A dot is a metric. Its time is the median, in JAX or PyTorch, whichever is faster. Its agreement is the SROCC of all
-images.
+A dot is a metric. Its time is the median, in JAX or PyTorch, whichever is faster. Its agreement is the pooled
+SROCC.
 """
 
 import json
@@ -16,23 +14,29 @@ import math
 import statistics
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
+from matplotlib.text import Annotation
 from pictures import save
 
 from pim_jax.console import Printer
 
 DOCS = Path(__file__).parent
 TIMES = DOCS / "times.json"
-AGREEMENTS = (DOCS / "agreement-tid2013.md", DOCS / "agreement-raid.md")
+AGREEMENT = DOCS / "agreement.md"
+DATA = ("TID2013", "RAID")  # sections of that page
 OWN, OTHERS = "tab:red", "0.35"
 SIZE = [512, 768]  # of the pair that is timed
-INCHES = 3.9, 6.6  # so that it is read at 390 pixels, the width of a telephone
-# Where a label may be: (points from its dot, angle). The first place that is free is taken.
+INCHES = 3.9, 7.6  # so that it is read at 390 pixels, the width of a telephone
+# Where a label may be: (points from its dot, angle).
 PLACES = [(distance, turn * math.pi / 8) for distance in range(5, 85, 4) for turn in (0, 8, 4, 12, *range(16))]
 WITH_LINE = 9  # points from its dot to a label that needs a line to it
+# How many points farther from its dot a label may as well be, as hide a square point, or seem to belong to another dot.
+HIDDEN, UNCLEAR = 10, 12
+LINE = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
 
 
 def draw(times: dict, agreements: dict[str, dict[str, float]]) -> Figure:
@@ -59,7 +63,7 @@ def draw(times: dict, agreements: dict[str, dict[str, float]]) -> Figure:
         axes.set_title(f"{data}: agreement with people (SROCC)", loc="left", fontsize=9)
     machine, (height, width) = times["machine"], SIZE
     panels[-1].set_xlabel(
-        f"seconds for a pair of {height} x {width}\n({machine['processor']}, {machine['cores']} cores)", fontsize=8
+        f"seconds for a pair of {height} x {width}\n({machine['processor']}, {cores(machine)})", fontsize=8
     )
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # from here on things stay where they are, so labels fit
@@ -69,42 +73,103 @@ def draw(times: dict, agreements: dict[str, dict[str, float]]) -> Figure:
 
 
 def label(axes: Axes, dots: dict[str, tuple[float, float]], own: set[str]) -> None:
-    """Writes the name of every dot beside it, where no other name or dot is."""
+    """Writes the name of every dot beside it, where no other name, dot or line is."""
     scale = axes.figure.dpi / 72
-    centres = axes.transData.transform(list(dots.values()))
-    taken = [Bbox.from_bounds(x - 3 * scale, y - 3 * scale, 6 * scale, 6 * scale) for x, y in centres]
-    for name in sorted(dots, key=lambda name: name not in own):  # our own first: they get the nearest places
+
+    def write(name: str, offset: np.ndarray, line: dict | None = None) -> Annotation:
         style = {"color": OWN if name in own else OTHERS, "fontweight": "bold" if name in own else "normal"}
         centred = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 8}
-        text = axes.annotate(name, dots[name], (0, 0), **centred, **style)
-        box = text.get_window_extent().padded(scale)
+        return axes.annotate(name, dots[name], offset / scale, arrowprops=line, **centred, **style)
+
+    halves = []
+    for name in dots:
+        text = write(name, np.zeros(2))
+        halves.append(np.array(text.get_window_extent().size) / 2 + scale)
         text.remove()
-        places = [(distance, *shift(box, scale, distance, angle)) for distance, angle in PLACES]
-        hides = [hidden(box.translated(right, up), taken, axes.get_window_extent()) for _, right, up in places]
-        distance, right, up = places[hides.index(min(hides))]
-        line = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
-        arrow = line if distance >= WITH_LINE else None
-        axes.annotate(name, dots[name], (right / scale, up / scale), arrowprops=arrow, **centred, **style)
-        taken.append(box.translated(right, up))
+    centres = axes.transData.transform(list(dots.values()))
+    bounds = axes.get_window_extent().extents
+    # Who comes first has most room, so several orders are tried. Our own always come first.
+    orders = [np.argsort(sign * axis) for axis in centres.T for sign in (1, -1)]
+    orders += [np.random.default_rng(seed).permutation(len(dots)) for seed in range(12)]
+    names = list(dots)
+    orders = [sorted(order, key=lambda index: names[index] not in own) for order in orders]
+    layouts = [layout(order, centres, halves, bounds, scale) for order in orders]
+    best = min(layouts, key=lambda places: sum(place.cost for place in places.values()))
+    for index, place in best.items():
+        write(names[index], place.offset, LINE if place.distance >= WITH_LINE else None)
 
 
-def shift(box: Bbox, scale: float, distance: float, angle: float) -> tuple[float, float]:
-    """How far to move a label that is centred on its dot, so that its nearest edge is `distance` points away."""
-    return (
-        math.cos(angle) * (distance * scale + box.width / 2),
-        math.sin(angle) * (distance * scale + box.height / 2),
-    )
+class Place(NamedTuple):
+    """Where a label may be.
+
+    Attributes:
+      cost: the less, the better.
+      distance: from the dot to the label, in points.
+      offset: from the dot to the middle of the label, in pixels.
+      boxes: of the label and of pieces of its line, [n, 4]: left, bottom, right, top.
+    """
+
+    cost: float
+    distance: float
+    offset: np.ndarray
+    boxes: np.ndarray
 
 
-def hidden(box: Bbox, taken: list[Bbox], within: Bbox) -> float:
-    """How many square pixels of a box are over others or out of bounds."""
-    shared = [common for other in taken if (common := Bbox.intersection(box, other))]
-    inside = Bbox.intersection(box, within)
-    return sum(map(area, shared)) + round(area(box) - (area(inside) if inside else 0), 3)
+def layout(order: list[int], centres: np.ndarray, halves: list[np.ndarray], bounds, scale: float) -> dict[int, Place]:
+    """Places for the labels of all dots, found one after the other.
+
+    Args:
+      order: of the dots.
+      centres: [dots, 2], in pixels.
+      halves: of the sizes of labels.
+      bounds: left, bottom, right, top of where labels may be.
+      scale: pixels in a point.
+    """
+    taken = around(centres, 3 * scale)
+    places = {}
+    for index in order:
+        others = np.delete(centres, index, axis=0)
+        places[index] = find(centres[index], others, halves[index], taken, bounds, scale)
+        taken = np.concatenate([taken, places[index].boxes])
+    return places
 
 
-def area(box: Bbox) -> float:
-    return box.width * box.height
+def find(dot: np.ndarray, others: np.ndarray, half: np.ndarray, taken: np.ndarray, bounds, scale: float) -> Place:
+    """The best place for a label: near its dot, and where it hides nothing."""
+    best = None
+    for distance, angle in PLACES:
+        if best and distance >= best.cost:
+            break
+        offset = np.array([math.cos(angle), math.sin(angle)]) * (distance * scale + half)
+        boxes = around(dot + offset, half)[None]
+        if distance >= WITH_LINE:
+            steps = np.linspace(0, 1, max(2, round(np.hypot(*offset) / (2 * scale))))[:, None]
+            outside = (np.abs(offset * (steps - 1)) > half).any(1) & (np.hypot(*(steps * offset).T) > 4 * scale)
+            boxes = np.concatenate([boxes, around(dot + steps[outside] * offset, scale / 2)])
+            unclear = False
+        else:  # without a line it belongs to the dot that is nearest
+            gaps = np.hypot(*np.maximum(np.abs(others - dot - offset) - half, 0).T)
+            unclear = (gaps < 2 * distance * scale).any()
+        cost = distance + UNCLEAR * unclear + HIDDEN * hidden(boxes, taken, bounds) / scale**2
+        if best is None or cost < best.cost:
+            best = Place(cost, distance, offset, boxes)
+    return best
+
+
+def around(centres: np.ndarray, reach: float | np.ndarray) -> np.ndarray:
+    """Boxes [..., 4] around points [..., 2]."""
+    return np.concatenate([centres - reach, centres + reach], axis=-1)
+
+
+def hidden(boxes: np.ndarray, taken: np.ndarray, bounds: np.ndarray) -> float:
+    """How many square pixels of boxes are over others or out of bounds."""
+
+    def shared(others):
+        ends = np.minimum(boxes[:, None, 2:], others[:, 2:]), np.maximum(boxes[:, None, :2], others[:, :2])
+        return np.maximum(ends[0] - ends[1], 0).prod(-1).sum()
+
+    outside = (boxes[:, 2:] - boxes[:, :2]).prod(-1).sum() - shared(bounds[None])
+    return shared(taken) + round(outside, 3)
 
 
 def medians(times: dict) -> dict[str, float]:
@@ -119,25 +184,30 @@ def medians(times: dict) -> dict[str, float]:
     return fastest
 
 
+def cores(machine: dict) -> str:
+    return "one core" if machine["cores"] == 1 else f"{machine['cores']} cores"
+
+
 def own_metrics(times: dict) -> set[str]:
     return {row["metric"] for row in times["metrics"] if row["is_weights"]}
 
 
-def agreement(page: str) -> tuple[str, dict[str, float]]:
-    """The name of the data set and the SROCC of every metric, from what `eval.py --benchmark` prints."""
-    lines = page.splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    column = rows[0].index("SROCC")
-    end = next((i for i, row in enumerate(rows) if i and row[0] == ""), len(rows))  # another table follows
-    data = lines[0].removeprefix("# ").partition(":")[0]
-    return data, {row[0]: float(row[column].partition(" ")[0]) for row in rows[2:end]}
+def agreement(page: str, data: str) -> dict[str, float]:
+    """The pooled SROCC by metric, from the first table of a data set's section of docs/agreement.md."""
+    section = page.partition(f"\n## {data}\n")[2]
+    _, _, table = section.partition("\n|")
+    table, _, _ = table.partition("\n\n")
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+    column = header.index("pooled")
+    return {row[0]: float(row[column].partition(" ")[0]) for row in rows}
 
 
 def main():
-    if missing := [path for path in (TIMES, *AGREEMENTS) if not path.is_file()]:
-        sys.exit(f"error: {missing[0]} is not there: this file's first lines have the command that measures it")
+    if missing := [path for path in (TIMES, AGREEMENT) if not path.is_file()]:
+        sys.exit(f"error: {missing[0]} is not there: this file's first lines say what it is")
     times = json.loads(TIMES.read_text(encoding="utf-8"))
-    agreements = dict(agreement(path.read_text(encoding="utf-8")) for path in AGREEMENTS)
+    page = AGREEMENT.read_text(encoding="utf-8")
+    agreements = {data: agreement(page, data) for data in DATA}
     say = Printer(sys.stderr)
     for data, found in agreements.items():
         if without := sorted(set(found) ^ set(medians(times))):

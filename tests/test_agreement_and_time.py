@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import json
 import sys
 from pathlib import Path
 
@@ -10,9 +11,6 @@ import pytest
 from marks import slow
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
-
-from pim_jax.evaluation import markdown
-from pim_jax.evaluation.statistics import Estimate
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -52,16 +50,12 @@ def test_a_time_is_the_median_of_the_faster_framework(script):
     assert script.medians({"measurements": rows}) == {"a": 3}
 
 
-def test_agreement_is_read_as_eval_prints_it(script):
-    others = {name: Estimate(0.1) for name in ("KROCC", "PLCC", "SROCC, mean of types", "SROCC, blur")}
-    scores = {
-        "PSNR": {"SROCC": Estimate(0.756, 0.7, 0.8), **others},
-        "pim-1": {"SROCC": Estimate(-0.25), **others},
-    }
-    page = "\n".join(
-        ["# TID2013: 840 images, 12 references", "# PSNR: Baseline('PSNR')", markdown.tables(scores), "# x"]
-    )
-    assert script.agreement(page) == ("TID2013", {"PSNR": 0.756, "pim-1": -0.25})
+def test_agreement_is_that_of_the_page(script):
+    page = (DOCS / "agreement.md").read_text(encoding="utf-8")
+    tid, raid = (script.agreement(page, data) for data in script.DATA)
+    assert (tid["PSNR"], raid["PSNR"]) == (0.756, 0.265)
+    times = json.loads((DOCS / "times.json").read_text(encoding="utf-8"))
+    assert script.medians(times).keys() >= tid.keys() | raid.keys() > {"PSNR", "VSI", "LPIPS-alex-lin", "pim-fast"}
 
 
 @pytest.mark.parametrize("seed", [0, *slow(1, kept="one layout")])
