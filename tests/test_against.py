@@ -20,6 +20,7 @@ def images(seed, n=2):
     return jax.random.uniform(jax.random.key(seed), (n, 24, 32, 3))
 
 
+@pytest.mark.slow(kept="the doctest of Pim.against")
 def test_its_values_are_those_of_the_distance(pim):
     x, y, mask = images(0), images(1), images(2)[..., 0]
     loss = pim.against(x[0])

@@ -488,6 +488,7 @@ def test_the_report_shows_every_pair_and_what_failed(folders, weights, capsys, t
     assert "--report" in html  # the command
 
 
+@pytest.mark.slow(kept="maps, in test_maps.py")
 def test_maps_are_written_as_pictures_and_arrays(folders, weights, pim, capsys, tmp_path):
     _, printed, _ = run(capsys, *folders, "--ckpt", weights, "--maps", tmp_path / "maps")
     for name, distance in scores(printed).items():

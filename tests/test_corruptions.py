@@ -16,6 +16,8 @@ from pim_jax.data import images
 from pim_jax.evaluation import corruptions
 from pim_jax.evaluation.corruptions import CORRUPTIONS, IMAGENET_C, SEVERITIES, Change, apply
 
+pytestmark = pytest.mark.slow(kept="the doctests of pim_jax.evaluation.corruptions")
+
 PARROTS = Path(__file__).parents[1] / "pim_jax" / "assets" / "images" / "reference" / "parrots.png"
 GREY = np.full((128, 160, 3), 128 / 255, np.float32)
 

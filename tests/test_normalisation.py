@@ -36,6 +36,7 @@ def test_a_position_depends_on_its_box_alone():
     assert {*rows} == {*range(4, 9)} and {*columns} == {*range(3, 8)}
 
 
+@pytest.mark.slow(kept="the doctests of normalisation")
 def test_means_are_divided_and_nothing_else():
     q = Mixture(random((1, 6, 7, 3, 10)), random((1, 6, 7, 3), 1))
     found = normalisation.normalise(q, 0.5)

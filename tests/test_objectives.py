@@ -106,6 +106,7 @@ def test_far_means_lose_no_precision():
     np.testing.assert_allclose(far, near, atol=5e-3)
 
 
+@pytest.mark.slow(kept="eight devices to one, in test_checkpoint.py")
 def test_each_device_compares_some_positions_of_the_whole_batch_and_sends_only_its_own_examples():
     """Neither z nor means are gathered: the bytes would grow with the batch, and a pod would wait for its network."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))

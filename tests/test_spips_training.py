@@ -14,6 +14,8 @@ from pim_jax.training import log
 from pim_jax.training.spips import answers, features, fit
 from pim_jax.training.spips.config import SpipsConfig
 
+pytestmark = pytest.mark.slow(kept="the doctests of pim_jax.training.spips")
+
 pytest.importorskip("dm_pix", reason="dm-pix is not installed")
 
 CONVENTIONAL = SpipsModel(perceptual="none", semantic="none", hidden=8, members=2)

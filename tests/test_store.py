@@ -33,6 +33,7 @@ def test_two_processes_share_a_file(tmp_path):
         assert one.get("m", [("a", "b"), ("a", "c")]) == [1.0, 2.0]
 
 
+@pytest.mark.slow(kept="a full disk")
 def test_a_killed_process_loses_only_what_it_was_putting(tmp_path):
     script = (
         "import os, signal, sys\n"

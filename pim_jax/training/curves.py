@@ -99,7 +99,7 @@ def in_letters(runs: Mapping[str, Sequence[dict]], *, width: int) -> str:
 
     Example:
       >>> shown = in_letters({"one": [{"step": 1, "I": 0.0}, {"step": 9, "I": 2.0}], "two": []}, width=60)
-      >>> shown.splitlines()[-1], "aaa" in shown, "bbb" in shown
+      >>> shown.splitlines()[-1], "aa" in shown, "bb" in shown
       ('a one   b two', True, False)
     """
     letters = dict(zip(runs, itertools.cycle(string.ascii_letters)))
