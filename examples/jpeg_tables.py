@@ -92,10 +92,10 @@ def main(steps=30, qualities=(10, 25, 50), out="runs/jpeg_tables.png"):
                 print(f"{photograph.stem}, quality {quality}, {title}", flush=True)
                 if quality == qualities[0]:
                     axes.imshow(y)
-                    axes.set_title(title)
+                    axes.set_title(title.replace(" bytes, ", " bytes\n"))
                     axes.set_axis_off()
         for name, points in curves.items():
-            row[2].loglog(*zip(*points, strict=True), marker="o", label=name)
+            row[2].semilogy(*zip(*points, strict=True), marker="o", label=name)
         row[2].set(xlabel="bytes", ylabel="PIM")
         row[2].legend()
     Path(out).parent.mkdir(parents=True, exist_ok=True)
