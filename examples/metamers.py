@@ -47,7 +47,7 @@ def optimised(loss, y, enough, steps, rate=0.02):
     return y, losses
 
 
-def main(steps=600, size=128, out="runs/metamers.png"):
+def main(steps=250, size=128, out="runs/metamers.png"):
     photograph = Image.open(PHOTOGRAPH).convert("RGB").crop((0, 0, size, size))
     x = pixels(photograph)
     noise = jax.random.normal(jax.random.key(0), x.shape)
@@ -63,12 +63,12 @@ def main(steps=600, size=128, out="runs/metamers.png"):
         error = jnp.sqrt(((y - x) ** 2).mean())
         noisy = jnp.clip(x + error * noise, 0, 1)
         print(f"from {name}: {losses[0]:.2f} to {losses[-1]:.4f} in {len(losses)} steps; as equal counts {enough:.4f}")
-        shown = {f"start: {name}": start, "for PIM equal": y, "the photograph with noise": noisy}
+        shown = {f"start: {name}": start, f"after {len(losses)} steps": y, "the photograph with noise": noisy}
         for axes, (title, image) in zip(row, shown.items(), strict=False):
             axes.imshow(image)
             axes.set_title(f"{title}\nPIM {loss(image):.4f}, MSE {((x - image) ** 2).mean():.5f}")
         row[3].imshow(jnp.clip(0.5 + 4 * (y - x), 0, 1))
-        row[3].set_title("what PIM does not see,\n4 times as strong")
+        row[3].set_title("what PIM hardly sees,\n4 times as strong")
         for axes in row:
             axes.set_axis_off()
     Path(out).parent.mkdir(parents=True, exist_ok=True)

@@ -3,15 +3,12 @@
 import importlib.util
 import json
 import re
-from io import BytesIO
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import stats
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -30,49 +27,13 @@ def example(name):
     return module
 
 
-@pytest.fixture(scope="module")
-def jpeg():
-    return example("jpeg_tables")
-
-
-@pytest.fixture(scope="module")
-def parrots(jpeg):
-    return Image.open(jpeg.PHOTOGRAPHS / "parrots.png").convert("RGB")
-
-
-def tables(file):
-    return np.array([Image.open(BytesIO(file)).quantization[k] for k in (0, 1)]).reshape(2, 8, 8)
-
-
-def test_the_model_of_jpeg_decodes_what_pillow_does(jpeg, parrots):
-    """But for what Pillow rounds on the way, which is much less than what the quantisation changes."""
-    file, x = jpeg.written(parrots, quality=30), jpeg.pixels(parrots)
-    modelled = jpeg.decoded(list(map(jpeg.quantised, jpeg.coefficients(x), tables(file).astype(np.float32))))
-    decoded = jpeg.pixels(Image.open(BytesIO(file)))
-    assert np.abs(modelled - decoded).mean() < 0.25 * np.abs(x - decoded).mean()
-
-
-def test_pillow_writes_the_tables_that_it_is_given(jpeg, parrots):
-    given = np.arange(1, 129).reshape(2, 8, 8)
-    assert np.array_equal(tables(jpeg.written(parrots, qtables=given.reshape(2, 64).tolist())), given)
-
-
-def test_the_rate_is_the_entropy_of_rounded_laplace_variables(jpeg):
-    c = np.random.default_rng(0).laplace(scale=8, size=(30, 40, 1, 8, 8)).astype(np.float32)
-    table = np.geomspace(1, 200, 64, dtype=np.float32).reshape(8, 8)
-    scale = np.abs(c).mean((0, 1, 2))
-    scale[0, 0] = np.abs(np.diff(c[..., 0, 0].ravel())).mean()
-    edges = np.arange(-2000.5, 2001)[:, None, None] * table
-    expected = 1200 * stats.entropy(np.diff(stats.laplace.cdf(edges, scale=scale), axis=0), base=2).sum()
-    assert float(jpeg.bits(jnp.asarray(c), table)) == pytest.approx(expected, rel=1e-3)
-
-
-@pytest.mark.slow(kept="the model of JPEG")
-def test_optimised_tables_are_closer_in_no_larger_files(jpeg, monkeypatch, tmp_path, capsys):
-    jpeg.main(steps=20, qualities=(25,), out=tmp_path / "tables.png")
-    found = re.findall(r"(\w+): ([\d.]+) bpp, PIM ([\d.]+)", capsys.readouterr().out)
-    for (_, rate, distance), (_, our_rate, our_distance) in zip(found[::2], found[1::2], strict=True):
-        assert float(our_rate) <= float(rate)
+@pytest.mark.slow(kept="each of its calls, in test_metric.py")
+def test_optimised_tables_are_closer_in_no_larger_files(tmp_path, capsys):
+    example("jpeg_tables").main(steps=8, qualities=(25,), out=tmp_path / "tables.png")
+    found = re.findall(r"(\w+): (\d+) bytes, PIM ([\d.]+)", capsys.readouterr().out)
+    assert [name for name, *_ in found] == 3 * ["standard", "optimised"]
+    for (_, size, distance), (_, our_size, our_distance) in zip(found[::2], found[1::2], strict=True):
+        assert int(our_size) <= int(size)
         assert float(our_distance) < float(distance)
     assert Image.open(tmp_path / "tables.png").width > 500
 
@@ -96,6 +57,7 @@ def test_pixels_are_moved_until_pim_says_equal(tmp_path, capsys):
     assert Image.open(tmp_path / "metamers.png").width > 500
 
 
+@pytest.mark.slow(kept="the accumulator over a mesh, in test_accumulate.py")
 def test_pairs_are_measured_on_all_devices(tmp_path, capsys):
     """Twenty on eight devices: the last batch is not full."""
     sharded = example("sharded")
