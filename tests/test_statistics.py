@@ -36,6 +36,16 @@ def test_rank_correlations_are_scipys_with_ties_and_the_opposite_sign(seed):
     np.testing.assert_allclose(statistics.pearson(distances, scores), stats.pearsonr(distances, scores).statistic)
 
 
+def test_the_correlations_within_kinds_are_those_of_each_part_alone():
+    distances, scores = ties(3)
+    distances[0] = np.inf
+    kinds = np.r_[0, 1, 1, 2 + np.arange(197) % 4]  # a single item and one with no ratings apart have no correlation
+    scores[1:3] = 4
+    alone = [statistics.spearman(distances[kinds == kind], scores[kinds == kind]) for kind in range(7)]
+    np.testing.assert_allclose(statistics.spearman_within(distances, scores, kinds, 7), alone, rtol=1e-12)
+    assert np.isnan(alone).tolist() == [True, True, False, False, False, False, True]
+
+
 def test_perfect_agreement_is_one_and_the_reverse_is_minus_one():
     distances, scores = np.exp(np.arange(30.0)), -np.arange(30.0)
     for statistic in (statistics.spearman, statistics.kendall, statistics.pearson_after_logistic):

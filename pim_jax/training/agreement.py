@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pim_jax import metrics
-from pim_jax.evaluation import benchmark_run, markdown
+from pim_jax.evaluation import benchmark_run, markdown, progress
 from pim_jax.evaluation.datasets.benchmark import Benchmark, differences
 from pim_jax.evaluation.statistics import Estimate
 from pim_jax.metric import Pim
@@ -90,13 +90,16 @@ def along(
     if not measured:
         raise ValueError(f"no pair could be measured: {next(iter(problems.values()))}")
     first = next(iter(found))
-    gaps = {
-        (run, step): differences(benchmark, {"first": measured[first, step], "this": values})["this"]
-        for (run, step), values in measured.items()
-        if run != first and (first, step) in measured
-    }
+    scores, gaps = {}, {}
+    with progress.bar(len(measured), "resampling for the intervals", say, unit="checkpoint") as bar:
+        for (run, step), values in measured.items():
+            scores[run, step] = benchmark.scores(values)
+            if run != first and (first, step) in measured:
+                pair = {"first": measured[first, step], "this": values}
+                gaps[run, step] = differences(benchmark, pair)["this"]
+            bar.update()
     title = benchmark.title + (f", whitened by {whitened_by}" if whitened_by else "")
-    return Agreement(title, {c: benchmark.scores(values) for c, values in measured.items()}, gaps, problems)
+    return Agreement(title, scores, gaps, problems)
 
 
 def named(checkpoint: tuple[str, int | None]) -> str:

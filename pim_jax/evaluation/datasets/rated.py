@@ -74,10 +74,9 @@ class Rated:
                 f"SROCC, shift {shift}": statistics.spearman(row[chosen], people[chosen]) - found["SROCC"]
                 for shift, row in zip(self.shifts[1:], distances[1:], strict=True)
             }
-            parts = [chosen[kind[chosen] == index] for index in range(len(names))]
-            within = [statistics.spearman(distances[0, part], people[part]) for part in parts]
-            defined = [value for value in within if not np.isnan(value)]
-            mean = {f"SROCC, mean of {self.kinds}": np.mean(defined) if defined else np.nan}
+            within = statistics.spearman_within(distances[0, chosen], people[chosen], kind[chosen], len(names))
+            defined = within[~np.isnan(within)]
+            mean = {f"SROCC, mean of {self.kinds}": np.mean(defined) if defined.size else np.nan}
             of_kinds = {f"SROCC, {name}": value for name, value in zip(names, within, strict=True)}
             return found | (mean | shifted | of_kinds if len(names) > 1 else shifted)
 
