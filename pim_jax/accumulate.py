@@ -35,7 +35,7 @@ class MeanDistance(nnx.metrics.Metric):
       x, y: what `update` calls the two images, in the order of `metric.distance`.
       weights: what `update` calls the weights of examples.
 
-    Example:
+    Examples:
       >>> from pim_jax import metrics
       >>> mean = MeanDistance(metrics.load("psnr"))
       >>> mean.update(targets=jnp.zeros((2, 16, 16, 3)), predictions=jnp.ones((2, 16, 16, 3)), loss=0.5)

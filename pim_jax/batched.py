@@ -23,7 +23,7 @@ def of_images(function: Callable) -> Callable:
       function: its first argument is the metric. Every other argument is images, [N, H, W, 3] or [H, W, 3], a key, or a
         Python value. It returns a pytree of arrays with the number of images leading.
 
-    Example:
+    Examples:
       >>> brightness = of_images(lambda metric, x: x.mean((1, 2, 3)))
       >>> x = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 8, 8, 3"), "float32")
       >>> jax.export.export(jax.jit(lambda x: brightness(None, x)))(x).out_avals
@@ -39,7 +39,7 @@ def of_embeddings(function: Callable) -> Callable:
       function: its first argument is the metric. Every other argument is a pytree of arrays with the number of images
         leading, a key, or a Python value. It returns a pytree of arrays with the number of images leading.
 
-    Example:
+    Examples:
       >>> largest = of_embeddings(lambda metric, z: z.max(1))
       >>> largest(None, jax.numpy.ones((2, 3))).tolist()
       [1.0, 1.0]

@@ -20,7 +20,7 @@ def folder() -> Path:
     References:
       XDG Base Directory Specification.
 
-    Example:
+    Examples:
       >>> folder().name
       'pim_jax'
     """
@@ -37,7 +37,7 @@ def keep_compiled() -> None:
     cannot be kept there is compiled again, without a word. A size takes some 150 KB; the folder may be removed at any
     time. `JAX_ENABLE_COMPILATION_CACHE=0` keeps nothing.
 
-    Example:
+    Examples:
       >>> keep_compiled()
       >>> jax.config.jax_compilation_cache_dir is None
       False

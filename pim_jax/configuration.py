@@ -17,7 +17,7 @@ def check_field(field: str, value: Any, holds: bool, wanted: str) -> None:
       holds: whether that is right.
       wanted: what is right, in words.
 
-    Example:
+    Examples:
       >>> check_field("batch", 0, False, "at least 1")
       Traceback (most recent call last):
       ValueError: batch must be at least 1, not 0
@@ -52,7 +52,7 @@ def override(config: Any, assignments: list[str]) -> Any:
     Raises:
       ValueError: an assignment names no field, or its value is not of the field's type.
 
-    Example:
+    Examples:
       >>> @dataclasses.dataclass(frozen=True)
       ... class Example:
       ...     steps: int = 10
@@ -73,7 +73,7 @@ def assignments(before: Any, after: Any) -> list[str]:
     Args:
       before, after: configurations of one kind.
 
-    Example:
+    Examples:
       >>> from pim_jax.model.pim import ModelConfig
       >>> assignments(ModelConfig(), ModelConfig(widths=(32, 3), head="released"))
       ['widths=(32,3)', 'head=released']
@@ -101,7 +101,7 @@ def from_json(kind: type, values: dict) -> Any:
     Raises:
       ValueError: a field is unknown.
 
-    Example:
+    Examples:
       >>> from pim_jax.model.pim import ModelConfig
       >>> from_json(ModelConfig, {"widths": [32, 3]}).widths
       (32, 3)

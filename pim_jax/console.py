@@ -26,7 +26,7 @@ def printable(text: str) -> str:
     Args:
       text: such as the name of a file, or a message with one in it.
 
-    Example:
+    Examples:
       >>> printable(os.fsdecode(b"caf\xe9.png")), printable("\udce6\udc97\udca5.png")
       ('caf\\xe9.png', '日.png')
     """
@@ -39,7 +39,7 @@ def printable(text: str) -> str:
 def one_line(name: str) -> str:
     r"""A name for a line of output: `printable`, with control characters such as a line's end as `\xNN`.
 
-    Example:
+    Examples:
       >>> one_line("a\nb")
       'a\\x0ab'
     """
@@ -59,7 +59,7 @@ class Printer:
       closed: whether what is printed goes nowhere.
       problem: the error of a stream that cannot be written, such as a file on a full disk; else None.
 
-    Example:
+    Examples:
       >>> import sys
       >>> Printer(sys.stdout)("a line")
       a line
@@ -91,7 +91,7 @@ def printers() -> tuple[Printer, Printer]:
     Libraries and the processes that this one starts expect all three; and the next file to be opened would be taken for
     the one that is missing.
 
-    Example:
+    Examples:
       >>> out, errors = printers()
       >>> out("a line")
       a line

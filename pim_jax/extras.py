@@ -15,7 +15,7 @@ def command(extra: str) -> Iterator[None]:
     Raises:
       SystemExit: a library is missing.
 
-    Example:
+    Examples:
       >>> with command("eval"):
       ...     import no_such_library
       Traceback (most recent call last):
@@ -36,7 +36,7 @@ def version(library: str) -> str:
     Raises:
       ImportError: it is not installed; the message says how to install it.
 
-    Example:
+    Examples:
       >>> version("numpy").startswith("numpy ")
       True
     """

@@ -26,7 +26,7 @@ def place(name: str | os.PathLike) -> Path | epath.Path:
     Raises:
       ValueError: it is another kind of address, or the library for buckets is missing.
 
-    Example:
+    Examples:
       >>> place("runs/pim1").is_absolute()
       True
     """
@@ -81,7 +81,7 @@ def is_system_file(path: str | os.PathLike) -> bool:
     Raises:
       ValueError: the path is absolute.
 
-    Example:
+    Examples:
       >>> [is_system_file(path) for path in ("a.png", "._a.png", "b/Thumbs.db", "@eaDir/a.png/SYNO_THUMB.png")]
       [False, True, True, True]
     """

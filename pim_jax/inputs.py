@@ -70,7 +70,7 @@ def convention(value_range: Any, channels: Any) -> Convention:
     Raises:
       ValueError: there is no such convention.
 
-    Example:
+    Examples:
       >>> print(convention((-1, 1), "first"))
       images in [-1, 1], channels first
     """
@@ -114,7 +114,7 @@ def pair(metric: Needs, x: Any, y: Any, mask: Any = None, convention: Convention
     Raises:
       As `image` and `mask_of`; and ValueError if their sizes or their numbers differ.
 
-    Example:
+    Examples:
       >>> from types import SimpleNamespace
       >>> x = np.zeros((8, 8, 3), np.float32)
       >>> pair(SimpleNamespace(name="pim-1", smallest_size=8), x, x).single
@@ -145,7 +145,7 @@ def image(metric: Needs, name: str, given: Any, convention: Convention = CONTRAC
       TypeError: it is no array, it is not floating-point, or some of its values are masked.
       ValueError: its shape does not fit; or, outside of `jit`, values are not finite or not in the range.
 
-    Example:
+    Examples:
       >>> from types import SimpleNamespace
       >>> pim = SimpleNamespace(name="pim-1", smallest_size=8)
       >>> image(pim, "x", np.full((8, 8, 3), 0.5, ">f4")).dtype
@@ -176,7 +176,7 @@ def mask_of(given: Any, convention: Convention = CONTRACT) -> jax.Array:
       ValueError: its shape does not fit; or, outside of `jit`, values are not finite or not in [0, 1], or a mask is 0
         everywhere.
 
-    Example:
+    Examples:
       >>> mask_of(np.eye(8, dtype=bool)).shape
       (8, 8, 1)
       >>> mask_of(np.zeros((8, 8)))
@@ -207,7 +207,7 @@ def check_embeddings(z_x: Any, z_y: Any) -> None:
       TypeError: one holds something else than arrays.
       ValueError: they are of images of different sizes, of different metrics, or of numbers of images that do not fit.
 
-    Example:
+    Examples:
       >>> check_embeddings([np.zeros((1, 4))], [np.zeros((2, 3))])
       Traceback (most recent call last):
       ValueError: the embeddings are not of one metric and one size of images: their shapes are [(4,)] and [(3,)]
@@ -237,7 +237,7 @@ def mask_of_embeddings(embed: Callable, z_x: Any, z_y: Any, given: Any) -> jax.A
     Raises:
       As `mask_of`; and ValueError if it is of another size than the images were, or if numbers do not fit.
 
-    Example:
+    Examples:
       >>> z = np.zeros((1, 8, 8))
       >>> mask_of_embeddings(lambda x: x.mean(3), z, z, np.ones((8, 9)))
       Traceback (most recent call last):
@@ -267,7 +267,7 @@ def both(embed, x: jax.Array, y: jax.Array):
       embed: a pure function of a batch.
       x, y: [N, H, W, 3] of one size; either may have N = 1.
 
-    Example:
+    Examples:
       >>> [z.tolist() for z in both(lambda x: x.sum((1, 2, 3)), jnp.zeros((1, 2, 2, 3)), jnp.ones((1, 2, 2, 3)))]
       [[0.0], [12.0]]
     """

@@ -122,7 +122,7 @@ class Pim:
         References:
           Paper, equation 3 and section 2.2, on the scale of the released code.
 
-        Example:
+        Examples:
           >>> config = ModelConfig(pyramid="none", widths=(3,))
           >>> pim = from_params(config, networks.init(config, jax.random.key(0)))
           >>> x = jax.random.uniform(jax.random.key(1), (16, 16, 3))
@@ -210,7 +210,7 @@ class Pim:
         Raises:
           As `distance`.
 
-        Example:
+        Examples:
           >>> config = ModelConfig(pyramid="none", widths=(3,))
           >>> pim = from_params(config, networks.init(config, jax.random.key(0)))
           >>> loss = pim.against(jnp.zeros((16, 16, 3)))
@@ -236,7 +236,7 @@ def load(weights: str | Path = DEFAULT_WEIGHTS, *, precision: str = "highest") -
       OSError: the bucket cannot be reached.
       ValueError: the folder holds no weights or damaged ones, or `precision` is unknown.
 
-    Example:
+    Examples:
       >>> load("pim-1").name
       'pim-1'
     """

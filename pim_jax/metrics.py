@@ -88,7 +88,7 @@ def load(name_or_folder: str | Path, *, value_range: tuple[float, float] = (0, 1
       OSError: the cache folder cannot be written, or the bucket cannot be reached.
       ValueError: the folder holds no weights, or damaged ones; or there is no such range, or order of channels.
 
-    Example:
+    Examples:
       >>> load("pim-1").name, load("NLPD").name
       ('pim-1', 'NLPD')
       >>> nlpd = load("nlpd", value_range=(-1, 1), channels="first")

@@ -43,7 +43,7 @@ class Moments:
 
     All but `count` are [2] float32, a value and what float32 drops of it.
 
-    Example:
+    Examples:
       >>> first, second = Moments.of(jnp.array([1.0, 2.0])), Moments.of(jnp.array([3.0, 9.0]), jnp.array([1.0, 0.0]))
       >>> [f"{x:.4g}" for x in first.merge(second).estimate()]
       ['2', '0.5774', '3']

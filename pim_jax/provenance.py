@@ -29,7 +29,7 @@ def digest(params: Any) -> str:
     Returns:
       64 hexadecimal digits.
 
-    Example:
+    Examples:
       >>> digest({"bias": np.zeros(3)}) == digest({"bias": np.zeros(3)}) != digest({"bias": np.ones(3)})
       True
     """
@@ -52,7 +52,7 @@ def of(*things: Any) -> str:
       12 hexadecimal digits. They change with the source of every module of this package that is imported on the way,
       with the version of every other package that one of these modules imports, and with that of JAX.
 
-    Example:
+    Examples:
       >>> from pim_jax import files, inputs
       >>> of(files) == of(files) != of(inputs)
       True
@@ -70,7 +70,7 @@ def sources(*things: Any) -> tuple[dict[str, Path], set[str]]:
     Returns:
       the source files of this package by module, and the other packages that these import.
 
-    Example:
+    Examples:
       >>> from pim_jax import files
       >>> modules, packages = sources(files)
       >>> sorted(modules), "etils" in packages
@@ -145,7 +145,7 @@ def _source(module: str) -> Path | None:
 def installed(distribution: str) -> str:
     """The version of a distribution as pip knows it, or "not installed", such as of this package in a checkout.
 
-    Example:
+    Examples:
       >>> installed("no-such-distribution")
       'not installed'
     """

@@ -74,7 +74,7 @@ class Format(NamedTuple):
 def bundled() -> tuple[str, ...]:
     """The names of the weights in the package.
 
-    Example:
+    Examples:
       >>> "pim-1" in bundled()
       True
     """
@@ -175,7 +175,7 @@ def place(name: str | os.PathLike) -> Path:
     Raises:
       ValueError: the run has no checkpoint of that step; or as `files.place`.
 
-    Example:
+    Examples:
       >>> place("runs/pim1").name
       'pim1'
     """

@@ -47,7 +47,7 @@ def read(index: bytes, data: bytes) -> dict[str, np.ndarray]:
     Raises:
       ValueError: the bundle is damaged, or uses a part of the format that a single-file checkpoint does not need.
 
-    Example:
+    Examples:
       >>> read(b"not an index", b"")
       Traceback (most recent call last):
       ValueError: the checkpoint's index is not a TensorFlow checkpoint index
@@ -73,7 +73,7 @@ def read(index: bytes, data: bytes) -> dict[str, np.ndarray]:
 def crc32c(data: bytes) -> int:
     """Computes the CRC-32C (Castagnoli) checksum of `data`.
 
-    Example:
+    Examples:
       >>> hex(crc32c(b"123456789"))
       '0xe3069283'
     """

@@ -19,7 +19,7 @@ _HELD = re.compile(r"/dev/(std(out|err)|fd/\d+)|/proc/(self|\d+)/fd/\d+")  # wha
 def output(text: str) -> Path:
     """A file to write, as a command line names it: "-" is standard output. For `argparse`.
 
-    Example:
+    Examples:
       >>> output("-"), output("./-")
       (PosixPath('/dev/stdout'), PosixPath('-'))
     """
@@ -53,7 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
       OSError: it cannot be written; the message names it, and says so where the disk is full.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     with replacing(Path(folder) / "a.txt") as temporary:
@@ -89,7 +89,7 @@ def target(path: Path) -> Path:
 def unwritten(path: Path, error: OSError) -> OSError:
     """An error that says of which output it is, in one line.
 
-    Example:
+    Examples:
       >>> print(unwritten(Path("a.csv"), OSError(errno.ENOSPC, "No space left on device")))
       a.csv cannot be written: the disk is full
     """
@@ -125,7 +125,7 @@ def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path]) -
       ValueError: one is a folder, or in a folder that cannot be made or written; or two names mean one file, also by
         symbolic or hard links.
 
-    Example:
+    Examples:
       >>> check_outputs([("--csv", Path("a")), ("--report", Path("./a"))], [])
       Traceback (most recent call last):
       ValueError: --report a and --csv a are one file: give each a name of its own

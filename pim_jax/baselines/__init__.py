@@ -58,7 +58,7 @@ def load(name: str) -> Baseline:
       ImportError: a library that it needs is not installed: `pip install 'pim-jax[benchmarks]'`.
       FileNotFoundError: a program that it needs is not installed.
 
-    Example:
+    Examples:
       >>> load("nlpd")
       Baseline('NLPD', 2017)
     """

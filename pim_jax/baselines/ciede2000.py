@@ -17,7 +17,7 @@ def ciede2000() -> Baseline:
       Sharma, Wu, Dalal: The CIEDE2000 color-difference formula: implementation notes, supplementary test data, and
         mathematical observations. 2005.
 
-    Example:
+    Examples:
       >>> ciede2000().name
       'CIEDE2000'
     """
@@ -34,7 +34,7 @@ def colours(image: jax.Array) -> Lab:
     Returns:
       [N, H, W] each.
 
-    Example:
+    Examples:
       >>> [float(channel.round(2)[0, 0, 0]) for channel in colours(jnp.zeros((1, 1, 1, 3)))]
       [0.0, 0.0, 0.0]
     """
@@ -51,7 +51,7 @@ def difference(x: Lab, y: Lab) -> jax.Array:
     Returns:
       [...], 0 for equal colours.
 
-    Example:
+    Examples:
       >>> x, y = ([jnp.array(value) for value in colour] for colour in ((50, 2.6772, -79.7751), (50, 0, -82.7485)))
       >>> f"{difference(x, y):.4f}"
       '2.0425'

@@ -28,7 +28,7 @@ def channels(image: jax.Array, weights: Sequence[Sequence[float]]) -> list[jax.A
     Returns:
       [...] for each channel.
 
-    Example:
+    Examples:
       >>> [abs(round(float(channel[0]), 4)) for channel in channels(jnp.ones((1, 3)), YIQ)]
       [1.0, 0.0, 0.0]
     """
@@ -49,7 +49,7 @@ def linear(image: jax.Array) -> jax.Array:
     References:
       IEC 61966-2-1.
 
-    Example:
+    Examples:
       >>> [round(float(value), 3) for value in linear(jnp.array([0.0, 0.5, 1.0]))]
       [0.0, 0.214, 1.0]
     """
@@ -69,7 +69,7 @@ def lab(image: jax.Array, white: tuple[float, float, float]) -> list[jax.Array]:
     References:
       CIE 15, section 8.2.1.
 
-    Example:
+    Examples:
       >>> [round(float(channel[0]), 2) for channel in lab(jnp.array([[1.0, 0.0, 0.0]]), D65)]
       [53.24, 80.09, 67.2]
     """

@@ -47,7 +47,7 @@ def channel_weights() -> Weights:
     Returns:
       "structure" and "texture", [1475] each, at least 0. The sum of all is 1.
 
-    Example:
+    Examples:
       >>> round(float(sum(weights.sum() for weights in channel_weights().values())), 4)
       1.0
     """
@@ -84,7 +84,7 @@ def distance(weights: Weights, x: list[jax.Array], y: list[jax.Array]) -> jax.Ar
     Returns:
       [N] float32, 0 for equal images.
 
-    Example:
+    Examples:
       >>> x, y = [jnp.zeros((1, 2, 2, 1))], [jnp.array([0.0, 1.0, 0.0, 1.0]).reshape(1, 2, 2, 1)]
       >>> distance({"structure": jnp.ones(1), "texture": jnp.zeros(1)}, x, y).round(3).tolist()
       [1.0]
@@ -105,7 +105,7 @@ def l2_pooling(x: jax.Array) -> jax.Array:
     References:
       Hénaff, Simoncelli: Geodesics of learned representations. 2016.
 
-    Example:
+    Examples:
       >>> np.asarray(l2_pooling(jnp.full((1, 3, 4, 1), 2.0)), np.float64)[0, :, :, 0].round(3).tolist()
       [[1.5, 1.732], [1.5, 1.732]]
     """

@@ -16,7 +16,7 @@ def psnr() -> Baseline:
     Raises:
       ImportError: dm-pix is not installed.
 
-    Example:
+    Examples:
       >>> psnr().name
       'PSNR'
     """
@@ -36,7 +36,7 @@ def negative_psnr(x: jax.Array, y: jax.Array) -> jax.Array:
     Returns:
       [N] float32, minus decibels, at least -100.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> black, grey = np.zeros((1, 4, 4, 3), np.float32), np.full((1, 4, 4, 3), 0.1, np.float32)
       >>> [f"{negative_psnr(black, y)[0]:.3f}" for y in (grey, black)]
@@ -61,7 +61,7 @@ def psnr_map(x: jax.Array, y: jax.Array, *, block: int = 16, highest: float = HI
     Returns:
       [N, ceil(H / block), ceil(W / block)] float32, decibels, 0 to `highest`.
 
-    Example:
+    Examples:
       >>> x, y = jnp.zeros((1, 2, 4)), jnp.array([[[0.0, 0, 0.1, 0.1], [0.0, 0, 0.1, 0.1]]])
       >>> psnr_map(x, y, block=2, highest=50.0).round().tolist()
       [[[50.0, 20.0]]]

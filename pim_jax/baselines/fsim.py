@@ -55,7 +55,7 @@ def fsim(*, colour: bool) -> Baseline:
       Zhang, Zhang, Mou, Zhang: FSIM: a feature similarity index for image quality assessment. 2011.
       Kovesi: Image features from phase congruency. 1999.
 
-    Example:
+    Examples:
       >>> fsim(colour=True).name
       'FSIMc'
     """
@@ -74,7 +74,7 @@ def features(image: jax.Array, *, colour: bool) -> Features:
     Returns:
       Edges and chroma on a scale of 255.
 
-    Example:
+    Examples:
       >>> features(jnp.ones((1, 8, 9, 3)), colour=False).edges.shape
       (1, 8, 9)
     """
@@ -93,7 +93,7 @@ def phase_congruency(picture: jax.Array) -> jax.Array:
     Returns:
       [N, H, W] from 0 to 1; 1 where there is nothing at all.
 
-    Example:
+    Examples:
       >>> phase_congruency(jnp.zeros((1, 8, 9))).max().tolist()
       1.0
     """
@@ -126,7 +126,7 @@ def distance(x: Features, y: Features) -> jax.Array:
     Returns:
       [N] float32, 0 for equal images, at most 1.
 
-    Example:
+    Examples:
       >>> z = features(jnp.ones((1, 8, 9, 3)), colour=True)
       >>> distance(z, z).tolist()
       [0.0]

@@ -26,7 +26,7 @@ def gmsd() -> Baseline:
       Xue, Zhang, Mou, Bovik: Gradient magnitude similarity deviation: a highly efficient perceptual image quality
         index. 2014.
 
-    Example:
+    Examples:
       >>> gmsd().name
       'GMSD'
     """
@@ -40,7 +40,7 @@ def ms_gmsdc() -> Baseline:
       Zhang, Sander, Bermak: Gradient magnitude similarity deviation on multiple scales for color image quality
         assessment. 2017.
 
-    Example:
+    Examples:
       >>> ms_gmsdc().name
       'MS-GMSDc'
     """
@@ -57,7 +57,7 @@ def edges(image: jax.Array) -> jax.Array:
     Returns:
       [N, ceil(H / 2), ceil(W / 2)].
 
-    Example:
+    Examples:
       >>> edges(jnp.ones((1, 7, 8, 3))).shape
       (1, 4, 4)
     """
@@ -74,7 +74,7 @@ def deviation(x: jax.Array, y: jax.Array) -> jax.Array:
     Returns:
       [N] float32, 0 for equal images, less than 1.
 
-    Example:
+    Examples:
       >>> round(float(deviation(jnp.zeros((1, 2, 2)), jnp.array([[[0.0, 1.0], [0.0, 1.0]]]))[0]), 3)
       0.499
     """
@@ -91,7 +91,7 @@ def scales(image: jax.Array) -> tuple[list[jax.Array], list[jax.Array]]:
     Returns:
       [N, h, w] for each scale, fine to coarse; [N, h, w] for I and Q. All are on a scale of 255.
 
-    Example:
+    Examples:
       >>> magnitudes, chroma = scales(jnp.ones((1, 17, 24, 3)))
       >>> [scale.shape[1:] for scale in magnitudes], len(chroma)
       ([(17, 24), (9, 12), (5, 6), (3, 3)], 2)
@@ -115,7 +115,7 @@ def multiscale_deviation(x, y) -> jax.Array:
     Returns:
       [N] float32, 0 for equal images.
 
-    Example:
+    Examples:
       >>> z = scales(jnp.ones((1, 17, 24, 3)))
       >>> multiscale_deviation(z, z).tolist()
       [0.0]

@@ -21,7 +21,7 @@ def gradients(picture: jax.Array, weights: tuple[float, float]) -> Gradients:
     Returns:
       Two arrays, [N, H, W].
 
-    Example:
+    Examples:
       >>> ramp = jnp.broadcast_to(jnp.arange(4.0), (1, 4, 4))
       >>> [float(gradient[0, 1, 1].round(4)) for gradient in gradients(ramp, SCHARR)]
       [0.0, 2.0]
@@ -45,7 +45,7 @@ def magnitude(components: Gradients) -> jax.Array:
     Returns:
       [N, H, W].
 
-    Example:
+    Examples:
       >>> magnitude((jnp.array([3.0]), jnp.array([4.0]))).tolist()
       [5.0]
     """

@@ -40,7 +40,7 @@ def haarpsi() -> Baseline:
       Reisenhofer, Bosse, Kutyniok, Wiegand: A Haar wavelet-based perceptual similarity index for image quality
         assessment. 2018.
 
-    Example:
+    Examples:
       >>> haarpsi().name
       'HaarPSI'
     """
@@ -57,7 +57,7 @@ def responses(image: jax.Array) -> Responses:
     Returns:
       Magnitudes of h = ceil(H / 2) and w = ceil(W / 2), on a scale of 255.
 
-    Example:
+    Examples:
       >>> float(responses(jnp.ones((1, 40, 40, 3))).coarse[0][0, 10, 10])
       0.0
     """
@@ -78,7 +78,7 @@ def distance(x: Responses, y: Responses) -> jax.Array:
     Returns:
       [N] float32, 0 for equal images, at most 1.
 
-    Example:
+    Examples:
       >>> z = responses(jnp.ones((1, 16, 20, 3)))
       >>> distance(z, z).tolist()
       [0.0]

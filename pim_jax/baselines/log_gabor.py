@@ -17,7 +17,7 @@ def frequencies(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
       Two arrays, [height, width], from -0.5 to 0.5: down and right, in cycles per pixel.
 
-    Example:
+    Examples:
       >>> [grid[0].tolist() for grid in frequencies(3, 4)]
       [[0.0, 0.0, 0.0, 0.0], [0.0, 0.25, -0.5, -0.25]]
     """
@@ -39,7 +39,7 @@ def radial(radius: np.ndarray, centre: float, deviation: float) -> np.ndarray:
     References:
       Field: Relations between the statistics of natural images and the response properties of cortical cells. 1987.
 
-    Example:
+    Examples:
       >>> radial(np.array([0.0, 0.25]), 0.25, 1.0).tolist()
       [0.0, 1.0]
     """

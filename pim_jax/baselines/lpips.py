@@ -55,7 +55,7 @@ def features(network: Network, weights: Weights, image: jax.Array) -> list[jax.A
     Returns:
       [N, h, w, channels] of every compared layer, fine to coarse.
 
-    Example:
+    Examples:
       >>> shapes = [(11, 11, 3, 4), (5, 5, 4, 4), (3, 3, 4, 4), (3, 3, 4, 4), (3, 3, 4, 4)]
       >>> weights = Weights([jnp.ones(shape) for shape in shapes], [jnp.zeros(4)] * 5, [])
       >>> layers = features(NETWORKS["alex"], weights, jnp.ones((1, 64, 64, 3)))
@@ -84,7 +84,7 @@ def distance(x: list[jax.Array], y: list[jax.Array]) -> jax.Array:
     Returns:
       [N] float32.
 
-    Example:
+    Examples:
       >>> distance([jnp.zeros((1, 2, 2, 3))], [jnp.ones((2, 2, 2, 3))]).tolist()
       [3.0, 3.0]
     """

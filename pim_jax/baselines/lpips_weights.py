@@ -75,7 +75,7 @@ def load(network: str) -> Weights:
 def digest(weights: Weights) -> str:
     """The SHA-256 of the weights' names, shapes and values, in hexadecimal.
 
-    Example:
+    Examples:
       >>> digest(Weights((), (), ()))[:12]
       'e3b0c44298fc'
     """

@@ -16,7 +16,7 @@ def luma(image: jax.Array) -> jax.Array:
     References:
       ITU-R BT.601, section 2.5.1.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> float(luma(np.ones((1, 1, 3), np.float32)).round(5)[0, 0])
       1.0
@@ -38,7 +38,7 @@ def colour_differences(image: jax.Array) -> tuple[jax.Array, jax.Array]:
     References:
       ITU-R BT.601, section 2.5.2.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> [round(float(c[0]), 3) for c in colour_differences(np.array([[0, 0, 1]], np.float32))]
       [0.5, -0.081]

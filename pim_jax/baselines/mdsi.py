@@ -39,7 +39,7 @@ def mdsi() -> Baseline:
       Nafchi, Shahkolaei, Hedjam, Cheriet: Mean deviation similarity index: efficient and reliable full-reference image
         quality evaluator. 2016.
 
-    Example:
+    Examples:
       >>> mdsi().name
       'MDSI'
     """
@@ -56,7 +56,7 @@ def features(image: jax.Array) -> Features:
     Returns:
       Arrays on a scale of 255.
 
-    Example:
+    Examples:
       >>> features(jnp.ones((1, 8, 9, 3))).chroma[0].shape
       (1, 8, 9)
     """
@@ -76,7 +76,7 @@ def deviation(x: Features, y: Features) -> jax.Array:
     Returns:
       [N] float32, 0 for equal images.
 
-    Example:
+    Examples:
       >>> z = features(jnp.ones((1, 8, 9, 3)))
       >>> deviation(z, z).tolist()
       [0.0]

@@ -38,7 +38,7 @@ def nlpd() -> Baseline:
         2016.
       Laparra, Berardino, Ballé, Simoncelli: Perceptually optimized image rendering. 2017, section 2.
 
-    Example:
+    Examples:
       >>> nlpd().name
       'NLPD'
     """
@@ -54,7 +54,7 @@ def response(image: jax.Array) -> jax.Array:
     Returns:
       [...], from 1.9 (black) to 7.4 (white).
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> [f"{level:.2f}" for level in response(np.array([0, 1], np.float32))]
       ['1.86', '7.37']
@@ -74,7 +74,7 @@ def bands(x: jax.Array) -> list[jax.Array]:
       Six bands, fine to coarse, [N, ceil(H / 2^i), ceil(W / 2^i)]: fewer of images so small that a band of under 5
         pixels would have to be split.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> [band.shape for band in bands(np.ones((1, 32, 48), np.float32))]
       [(1, 32, 48), (1, 16, 24), (1, 8, 12), (1, 4, 6)]
@@ -97,7 +97,7 @@ def laplacian(x: jax.Array) -> list[jax.Array]:
     References:
       Burt, Adelson: The Laplacian pyramid as a compact image code. 1983.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> [float(jnp.abs(band).max().round(4)) for band in laplacian(np.ones((1, 8, 8), np.float32))]
       [0.0, 1.0]
@@ -123,7 +123,7 @@ def distance(x: Sequence[jax.Array], y: Sequence[jax.Array]) -> jax.Array:
     Returns:
       [N] float32.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> x, y = (bands(np.full((1, 8, 8), level, np.float32)) for level in (2, 3))
       >>> f"{distance(x, y)[0]:.4f}"

@@ -17,7 +17,7 @@ def viewed_side(size: Sequence[int]) -> int:
     Returns:
       At least 1. Halves are rounded to the even number, as in piq; MATLAB, which authors use, rounds them up.
 
-    Example:
+    Examples:
       >>> viewed_side((100, 900)), viewed_side((384, 512)), viewed_side((512, 768)), viewed_side((1080, 1920))
       (1, 2, 2, 4)
     """
@@ -36,7 +36,7 @@ def pooled(picture: jax.Array, side: int, padding: tuple[int, int] = (0, 0), *, 
     Returns:
       [N, h, w].
 
-    Example:
+    Examples:
       >>> pooled(jnp.ones((1, 3, 4)), 2).tolist(), pooled(jnp.ones((1, 3, 4)), 2, (0, 1)).tolist()
       ([[[1.0, 1.0]]], [[[1.0, 1.0], [0.5, 0.5]]])
     """
@@ -55,7 +55,7 @@ def halved(picture: jax.Array) -> jax.Array:
     Returns:
       [N, ceil(H / 2), ceil(W / 2)].
 
-    Example:
+    Examples:
       >>> halved(jnp.ones((1, 2, 3))).tolist()
       [[[1.0, 0.5]]]
     """

@@ -10,7 +10,7 @@ def root(x: jax.Array) -> jax.Array:
     Args:
       x: [...]; less than 0 counts as 0.
 
-    Example:
+    Examples:
       >>> float(root(jnp.array(9.0))), float(jax.grad(root)(jnp.array(0.0)))
       (3.0, 0.0)
     """
@@ -25,7 +25,7 @@ def power(x: jax.Array, exponent: float) -> jax.Array:
       x: [...]; less than 0 counts as 0.
       exponent: more than 0.
 
-    Example:
+    Examples:
       >>> float(power(jnp.array(9.0), 1.5)), float(jax.grad(power)(jnp.array(0.0), 0.5))
       (27.0, 0.0)
     """

@@ -18,7 +18,7 @@ def dissimilarity(a: jax.Array, b: jax.Array, constant: float, masking: float = 
     Returns:
       [...], 0 for equal features. It is at most 1 if both have one sign.
 
-    Example:
+    Examples:
       >>> [round(float(lack), 4) for lack in dissimilarity(jnp.array([3.0, 3.0]), jnp.array([3.0, 1.0]), 2.0)]
       [0.0, 0.3333]
     """
@@ -34,7 +34,7 @@ def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
     Returns:
       [N].
 
-    Example:
+    Examples:
       >>> weighted_mean(jnp.ones((1, 2, 2)), jnp.zeros((1, 2, 2))).tolist()
       [0.0]
     """

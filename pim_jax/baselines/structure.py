@@ -22,7 +22,7 @@ def ssim() -> Baseline:
     References:
       Wang, Bovik, Sheikh, Simoncelli: Image quality assessment: from error visibility to structural similarity. 2004.
 
-    Example:
+    Examples:
       >>> ssim().name
       'SSIM'
     """
@@ -38,7 +38,7 @@ def ms_ssim() -> Baseline:
     References:
       Wang, Simoncelli, Bovik: Multiscale structural similarity for image quality assessment. 2003, equation 7.
 
-    Example:
+    Examples:
       >>> ms_ssim().name
       'MS-SSIM'
     """
@@ -55,7 +55,7 @@ def mean_ssim(x: jax.Array, y: jax.Array) -> jax.Array:
     Returns:
       [N] float32, 1 for equal images.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> ramp = np.linspace(0, 1, 256, dtype=np.float32).reshape(1, 16, 16)
       >>> float(mean_ssim(ramp, ramp)[0].round(5))
@@ -74,7 +74,7 @@ def ssim_map(x: jax.Array, y: jax.Array) -> jax.Array:
     Returns:
       [N, H - 10, W - 10] float32, at most 1.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> ssim_map(np.zeros((1, 16, 20), np.float32), np.zeros((1, 16, 20), np.float32)).shape
       (1, 6, 10)
@@ -91,7 +91,7 @@ def multiscale_ssim(x: jax.Array, y: jax.Array) -> jax.Array:
 
     Args, Returns: as `mean_ssim`.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> ramp = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(1, 64, 64)
       >>> float(multiscale_ssim(ramp, ramp)[0].round(5))
@@ -114,7 +114,7 @@ def scale_terms(x: jax.Array, y: jax.Array) -> jax.Array:
     Returns:
       [scales, N], at most 5 scales, fine to coarse: means of contrast times structure, and at the coarsest SSIM.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> scale_terms(np.zeros((1, 64, 64), np.float32), np.ones((1, 64, 64), np.float32)).round(3)[:, 0].tolist()
       [1.0, 1.0, 0.0]
@@ -132,7 +132,7 @@ def scale_maps(x: jax.Array, y: jax.Array) -> list[jax.Array]:
     Returns:
       [N, h, w] for each scale, fine to coarse: contrast times structure, and at the coarsest SSIM.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> [scale.shape for scale in scale_maps(*np.zeros((2, 1, 64, 64), np.float32))]
       [(1, 54, 54), (1, 22, 22), (1, 6, 6)]
@@ -152,7 +152,7 @@ def scale_weights(scales: int) -> tuple[float, ...]:
     Args:
       scales: how many, at most 5.
 
-    Example:
+    Examples:
       >>> [round(weight, 4) for weight in scale_weights(2)]
       [0.1356, 0.8644]
     """

@@ -26,7 +26,7 @@ def vifp() -> Baseline:
     References:
       Sheikh, Bovik: Image information and visual quality. 2006. The authors' program has the pixel domain.
 
-    Example:
+    Examples:
       >>> vifp().name
       'VIFp'
     """
@@ -43,7 +43,7 @@ def distance(x: jax.Array, y: jax.Array) -> jax.Array:
     Returns:
       [N] float32, 0 for equal images.
 
-    Example:
+    Examples:
       >>> ramp = jnp.linspace(0, 1, 48 * 48).reshape(1, 48, 48)
       >>> [float(distance(ramp, y)[0].round(3)) for y in (ramp, 0.5 + 0 * ramp)]
       [0.0, 1.0]

@@ -47,7 +47,7 @@ def vsi() -> Baseline:
       Zhang, Shen, Li: VSI: a visual saliency-induced index for perceptual image quality assessment. 2014.
       Zhang, Gu, Li: SDSP: a novel saliency detection method by combining simple priors. 2013.
 
-    Example:
+    Examples:
       >>> vsi().name
       'VSI'
     """
@@ -64,7 +64,7 @@ def features(image: jax.Array) -> Features:
     Returns:
       Edges and chroma on a scale of 255.
 
-    Example:
+    Examples:
       >>> features(jnp.ones((1, 8, 9, 3))).edges.shape
       (1, 8, 9)
     """
@@ -87,7 +87,7 @@ def saliency(image: jax.Array) -> jax.Array:
     Returns:
       [N, H, W] from 0 to 1; 0 everywhere in a flat picture.
 
-    Example:
+    Examples:
       >>> float(saliency(jnp.ones((1, 8, 9, 3))).max())
       0.0
     """
@@ -115,7 +115,7 @@ def distance(x: Features, y: Features) -> jax.Array:
     Returns:
       [N] float32, 0 for equal images, and for two flat ones, where nothing is salient.
 
-    Example:
+    Examples:
       >>> z = features(jnp.ones((1, 8, 9, 3)))
       >>> distance(z, z).tolist()
       [0.0]

@@ -12,7 +12,7 @@ def inside(content: bytes, *path: bytes) -> Iterator[bytes]:
       content: of the file; it may be damaged, which ends the search.
       path: names of boxes, from the outermost.
 
-    Example:
+    Examples:
       >>> list(inside(b"\\0\\0\\0\\x14jp2h\\0\\0\\0\\x0ccdef1234", b"jp2h", b"cdef"))
       [b'1234']
     """

@@ -65,7 +65,7 @@ def read(path: str | os.PathLike) -> np.ndarray:
       ValueError: the file is damaged, has more than `MAX_PIXELS` pixels, or is of a kind that has no single meaning as
         sRGB. The message names the file.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.NamedTemporaryFile(suffix=".png") as file:
       ...     Image.new("L", (4, 2), 51).save(file.name)
@@ -89,7 +89,7 @@ def size(path: str | os.PathLike) -> tuple[int, int]:
     Raises:
       FileNotFoundError, ValueError: as `read`, for what the header shows.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.NamedTemporaryFile(suffix=".png") as file:
       ...     Image.new("L", (4, 2)).save(file.name)

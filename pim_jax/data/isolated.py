@@ -22,7 +22,7 @@ PATIENCE = 300  # seconds for one file; the largest that are read take seconds
 class Reader:
     """`images.read` and `images.size` behind a process; a context that ends it.
 
-    Example:
+    Examples:
       >>> from PIL import Image
       >>> import tempfile
       >>> with tempfile.NamedTemporaryFile(suffix=".png") as file, Reader() as reader:

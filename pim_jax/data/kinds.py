@@ -69,7 +69,7 @@ def kind(path: str | os.PathLike) -> str | None:
     Returns:
       a name of the format, such as "PNG"; one of `UNREAD` where that is not read; None for what is no picture.
 
-    Example:
+    Examples:
       >>> [kind(name) for name in ("a.png", "b.HEIC", "c.jxl", "d.csv", "e.mp4")]
       ['PNG', 'HEIC', 'JPEG XL', None, None]
     """

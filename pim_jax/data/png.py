@@ -25,7 +25,7 @@ def reduced(content: bytes) -> bytes:
     Returns:
       the content of a file with the same pixels and orientation.
 
-    Example:
+    Examples:
       >>> import io
       >>> from PIL import Image, PngImagePlugin
       >>> text, file = PngImagePlugin.PngInfo(), io.BytesIO()

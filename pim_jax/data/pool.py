@@ -45,7 +45,7 @@ class Engine(Protocol):
 class Pool:
     """An engine of so many processes, which start when they are needed; a context that ends them.
 
-    Example:
+    Examples:
       >>> with Pool(2) as pool:
       ...     pool.run([], lambda done, total: None)
     """

@@ -47,7 +47,7 @@ def encode(pair: np.ndarray) -> bytes:
     Returns:
       The serialized record.
 
-    Example:
+    Examples:
       >>> len(encode(np.zeros((2, 8, 8, 3), np.uint8))) > 2 * 8 * 8 * 3
       True
     """
@@ -68,7 +68,7 @@ def decode(record: bytes) -> np.ndarray:
     Raises:
       Damaged: the record holds something else.
 
-    Example:
+    Examples:
       >>> pair = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
       >>> bool((decode(encode(pair)) == pair).all())
       True
@@ -138,7 +138,7 @@ def shards(count: int) -> list[tuple[str, int, int]]:
     Returns:
       The name of each file, its first record, and the one after its last.
 
-    Example:
+    Examples:
       >>> shards(3000)[1]
       ('frame_pairs-train.array_record-00001-of-00002', 2048, 3000)
     """

@@ -36,7 +36,7 @@ def choose(height: int, width: int, crop: int, margin: int, rng: np.random.Gener
     Returns:
       The region, `crop` to `crop + margin` pixels a side.
 
-    Example:
+    Examples:
       >>> region = choose(144, 256, 64, 32, np.random.default_rng(0))
       >>> region.height, region.width
       (90, 95)

@@ -115,7 +115,7 @@ def pair_up(times: Sequence[float]) -> tuple[list[int], int]:
       times one frame and the next were dropped as a pair, being less than `SHORTEST_INTERVAL` or more than
       `LONGEST_INTERVAL` apart.
 
-    Example:
+    Examples:
       >>> pair_up([0, 1 / 30, 2 / 30, 3 / 30])
       ([0, 2], 0)
       >>> pair_up([0, 2, 2 + 1 / 30, 2 + 2 / 30, 4])

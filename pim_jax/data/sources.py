@@ -49,7 +49,7 @@ def find_sources(inputs: Iterable[Path]) -> Sources:
     Raises:
       BadArguments: an input does not exist or holds no video, or two sources would have the same name.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     Path(folder, "clips").mkdir()
@@ -145,7 +145,7 @@ def numbered_frames(folder: Path) -> NumberedFrames:
       ValueError: pictures in the folder are numbered and still no frames, as their names do not say which and in which
         order.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     for name in ("10.png", "9.PNG", "poster.png", "._9.png", "notes.txt"):

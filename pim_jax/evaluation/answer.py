@@ -17,7 +17,7 @@ MOST_DIFFERENCES = 30  # that are printed; all are in the JSON file
 def number(value: float) -> str:
     """A distance or a rate with four digits.
 
-    Example:
+    Examples:
       >>> number(0.0123456), number(-31.5), number(float("nan"))
       ('0.01235', '-31.50', '-')
     """
@@ -33,7 +33,7 @@ def cell(estimate: Estimate) -> str:
 def percent(estimate: Estimate) -> str:
     """A difference in per cent with its interval, if there is one.
 
-    Example:
+    Examples:
       >>> percent(Estimate(-12.34, -15.0, -9.96))
       '-12.3 % [-15.0, -10.0]'
     """

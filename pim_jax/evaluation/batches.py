@@ -9,7 +9,7 @@ T = TypeVar("T")
 def split(items: Sequence[T], length: int) -> Iterator[list[T]]:
     """Cuts a sequence into lists of `length`; the last may be shorter.
 
-    Example:
+    Examples:
       >>> list(split("abcde", 2))
       [['a', 'b'], ['c', 'd'], ['e']]
     """
@@ -19,7 +19,7 @@ def split(items: Sequence[T], length: int) -> Iterator[list[T]]:
 def padded(items: list[T], length: int) -> list[T]:
     """Repeats the last item until there are `length`; there must be one.
 
-    Example:
+    Examples:
       >>> padded(["a", "b"], 4)
       ['a', 'b', 'b', 'b']
     """

@@ -55,7 +55,7 @@ def pair_up(reference: Path, *others: Path) -> tuple[list[Match], list[str]]:
       ValueError: a path does not exist, one is a folder and the other a file, two images in one folder share a name,
         two candidates have one name, or there is no pair at all.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     for file in ("a/1.png", "b/jpeg/1.jpg", "b/webp/1.webp", "b/webp/2.webp"):

@@ -82,7 +82,7 @@ def apply(image: np.ndarray, change: Change) -> np.ndarray:
       Hendrycks & Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and Perturbations, ICLR 2019.
       Section 3.3 and appendix A.3 of the PIM paper.
 
-    Example:
+    Examples:
       >>> ramp = np.repeat(np.linspace(0, 1, 5, dtype=np.float32)[None, :, None], 3, axis=-1)
       >>> apply(ramp, Change("shift", 2))[0, :, 0].tolist()
       [0.0, 0.0, 0.0, 0.25, 0.5]

@@ -47,7 +47,7 @@ def bd_rate(anchor: Curve, test: Curve) -> float:
       Bjøntegaard, Calculation of average PSNR differences between RD-curves, VCEG-M33, 2001; Herglotz et al., The
       Bjøntegaard bible, 2023, for the package that computes it.
 
-    Example:
+    Examples:
       >>> curve = Curve(np.array([0.25, 0.5, 1.0]), np.array([0.9, 0.5, 0.2]))
       >>> round(bd_rate(curve, Curve(1.1 * curve.rates, curve.distances)), 6)
       10.0
@@ -69,7 +69,7 @@ def bd_rate(anchor: Curve, test: Curve) -> float:
 def overlap(anchor: Curve, test: Curve) -> float:
     """The share of the distances of two curves that both have, 0 to 1; NaN where one is not known.
 
-    Example:
+    Examples:
       >>> overlap(Curve([1, 2], [0.4, 0.0]), Curve([1, 2], [0.6, 0.2]))
       0.33333333333333337
     """

@@ -21,7 +21,7 @@ def load(names: Sequence[str], ckpt: str) -> tuple[dict[str, Metric], dict[str, 
     Raises:
       OSError, ValueError, ImportError: as `metrics.load`, for what is no metric of the literature.
 
-    Example:
+    Examples:
       >>> load(["psnr"], "pim-1")
       ({'PSNR': Baseline('PSNR', dm-pix 0.4.5)}, {})
     """

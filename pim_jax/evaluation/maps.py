@@ -25,7 +25,7 @@ def shares(values: np.ndarray, maximum: float) -> np.ndarray:
     Returns:
       0 to 1.
 
-    Example:
+    Examples:
       >>> shares(np.array([-1.0, 0.0, 1.0, 4.0, 9.0]), 4.0).tolist()
       [0.0, 0.0, 0.5, 1.0, 1.0]
     """
@@ -35,7 +35,7 @@ def shares(values: np.ndarray, maximum: float) -> np.ndarray:
 def ticks(maximum: float) -> tuple[float, float, float]:
     """The values at the beginning, the middle and the end of the scale.
 
-    Example:
+    Examples:
       >>> ticks(4.0)
       (0.0, 1.0, 4.0)
     """
@@ -55,7 +55,7 @@ def draw(values: np.ndarray, path: Path, *, maximum: float, title: str, subtitle
       subtitle: the second line, smaller.
       text: what to store in the PNG's text chunks, by keyword.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = Path(folder) / "a.png"

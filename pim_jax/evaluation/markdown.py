@@ -14,7 +14,7 @@ def tables(scores: Mapping[str, Mapping[str, Estimate]]) -> str:
     Args:
       scores: by metric, then by column, the most important first; all metrics have the same columns.
 
-    Example:
+    Examples:
       >>> print(tables({"PSNR": {"SROCC": Estimate(0.64, 0.6, 0.68)}, "pim-1": {"SROCC": Estimate(0.7)}}))
       |       | SROCC                |
       |-------|----------------------|
@@ -33,7 +33,7 @@ def tables(scores: Mapping[str, Mapping[str, Estimate]]) -> str:
 def differences(gaps: Mapping[str, Mapping[str, Estimate]]) -> str:
     """Returns how much better metrics are than another, a metric per row, in the main columns.
 
-    Example:
+    Examples:
       >>> print(differences({"pim-1": {"SROCC": Estimate(0.06, 0.01, 0.11)}}))
       |       | SROCC                |
       |-------|----------------------|

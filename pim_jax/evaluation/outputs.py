@@ -19,7 +19,7 @@ _AT_ONCE = 1000  # rows that are encoded together
 def partial(path: Path) -> Path:
     """Where rows are before the file is whole: `NAME.partial` beside it, or a shorter name where that is too long.
 
-    Example:
+    Examples:
       >>> partial(Path("/tmp/scores.csv")).name
       'scores.csv.partial'
     """
@@ -85,7 +85,7 @@ class CsvOutput:
       header: the names of the columns.
       say: prints a message, such as that there is no room for the rows.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = Path(folder) / "a.csv"
@@ -176,7 +176,7 @@ def _encoded(rows: Iterable[Sequence[Any]]) -> bytes:
 def listed(lines: Sequence[str], most: int) -> str:
     """Indented lines below a message, at most so many, and how many more there are.
 
-    Example:
+    Examples:
       >>> listed(["a: gone", "b: gone", "c: gone"], 2)
       '\\n  a: gone\\n  b: gone\\n  and 1 more'
     """

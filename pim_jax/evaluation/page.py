@@ -216,7 +216,7 @@ def document(title: str, sections: Mapping[str, str]) -> str:
     Returns:
       the HTML document, which its own policy keeps from fetching anything.
 
-    Example:
+    Examples:
       >>> page = document("1 < 2", {"First": paragraphs("some text"), "Second": ""})
       >>> "<h1>1 &lt; 2</h1>" in page, "Second" in page
       (True, False)
@@ -287,7 +287,7 @@ def table(
       rows: the heading of each row and its cells.
       sortable: whether a click on a column's heading sorts the rows.
 
-    Example:
+    Examples:
       >>> print(table("Scores", "Metric", ["SROCC"], [("pim-1", [Cell("0.700", "[0.6, 0.8]", strong=True)])]))
       <div class="scroll" role="region" aria-label="Scores" tabindex="0">
       <table>

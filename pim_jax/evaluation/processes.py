@@ -20,7 +20,7 @@ def first() -> bool:
 def share(count: int) -> range:
     """The indices of the pairs that this process measures: as many as the others', give or take one.
 
-    Example:
+    Examples:
       >>> share(5)
       range(0, 5)
     """
@@ -31,7 +31,7 @@ def share(count: int) -> range:
 def gathered(results: list[Measured]) -> list[Measured]:
     """The results of all processes, without maps. Every process must call it, with its own.
 
-    Example:
+    Examples:
       >>> gathered([Measured(0, (8, 8), {"PSNR": -31.5}, {})])
       [Measured(index=0, size=(8, 8), distances={'PSNR': -31.5}, problems={}, map=None)]
     """

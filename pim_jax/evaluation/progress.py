@@ -18,7 +18,7 @@ def bar(total: int, what: str, say: Callable[[str], None], *, unit: str = "pair"
       say: prints a line to standard error, where that is no terminal.
       unit: what is counted.
 
-    Example:
+    Examples:
       >>> with bar(2, "scoring", print) as shown:
       ...     shown.update()
     """

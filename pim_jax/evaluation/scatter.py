@@ -24,7 +24,7 @@ def captioned(
     Returns:
       figures by caption.
 
-    Example:
+    Examples:
       >>> many = {f"metric {i}": [1, 2] for i in range(8)}
       >>> list(captioned("All", [1, 2], many, x_label="MOS", y_label="distance"))
       ['All (1 of 2)', 'All (2 of 2)']
@@ -57,7 +57,7 @@ def draw(
       y_label: what the metrics' values are.
       labels: [n] texts to write beside the points, for a few points.
 
-    Example:
+    Examples:
       >>> figure = draw([1, 2], {"PSNR": [-30, -40]}, ["blur", "noise"], x_label="MOS", y_label="distance")
       >>> [axes.get_title() for axes in figure.axes]
       ['PSNR']

@@ -31,7 +31,7 @@ def pearson(x: np.ndarray, y: np.ndarray) -> float:
     Returns:
       -1 to 1; NaN if either is constant or n < 2.
 
-    Example:
+    Examples:
       >>> pearson([1, 2, 3], [10, 20, 30])
       1.0
     """
@@ -51,7 +51,7 @@ def spearman(distances: np.ndarray, scores: np.ndarray) -> float:
     Returns:
       -1 to 1, where 1 is perfect agreement; NaN if either is constant or n < 2.
 
-    Example:
+    Examples:
       >>> spearman([0.1, 0.2, 0.9], [5.0, 4.0, 1.0])
       1.0
     """
@@ -70,7 +70,7 @@ def spearman_within(distances: np.ndarray, scores: np.ndarray, kinds: np.ndarray
     Returns:
       [count] what `spearman` gives for the part of each kind.
 
-    Example:
+    Examples:
       >>> spearman_within([0.1, 0.2, 5.0, 6.0], [2, 1, 8, 9], np.array([0, 0, 1, 1]), 2).tolist()
       [1.0, -1.0]
     """
@@ -98,7 +98,7 @@ def kendall(distances: np.ndarray, scores: np.ndarray) -> float:
     Returns:
       -1 to 1, where 1 is perfect agreement; NaN if either is constant or n < 2.
 
-    Example:
+    Examples:
       >>> kendall([0.1, 0.2, 0.9], [5.0, 4.0, 1.0])
       1.0
     """
@@ -126,7 +126,7 @@ def fit_logistic(distances: np.ndarray, scores: np.ndarray) -> np.ndarray:
       Sheikh, Sabir and Bovik, A statistical evaluation of recent full reference image quality assessment algorithms,
       2006, equations 8 and 9.
 
-    Example:
+    Examples:
       >>> distances = np.linspace(0, 1, 20)
       >>> np.abs(fit_logistic(distances, 5 - 4 * distances) - (5 - 4 * distances)).max() < 1e-9
       np.True_
@@ -170,7 +170,7 @@ def pearson_after_logistic(distances: np.ndarray, scores: np.ndarray) -> float:
     References:
       VQEG, Final report from the Video Quality Experts Group, phase II, 2003; Sheikh et al. 2006.
 
-    Example:
+    Examples:
       >>> round(pearson_after_logistic(np.arange(9) ** 3, -np.arange(9)), 2)
       0.99
     """
@@ -194,7 +194,7 @@ def correlations(distances: np.ndarray, scores: np.ndarray) -> Callable[[np.ndar
     Returns:
       a function of indices that gives the three correlations by name.
 
-    Example:
+    Examples:
       >>> correlations(np.arange(9.0), -np.arange(9.0))(np.arange(3))
       {'SROCC': 1.0, 'KROCC': 1.0, 'PLCC': 1.0}
     """
@@ -226,7 +226,7 @@ def two_alternative_agreement(d0: np.ndarray, d1: np.ndarray, judge: np.ndarray)
       Zhang et al., The unreasonable effectiveness of deep features as a perceptual metric, 2018; score_2afc_dataset in
       their code.
 
-    Example:
+    Examples:
       >>> two_alternative_agreement(np.array([1.0, 1.0, 1.0]), np.array([2.0, 0.5, 1.0]), np.array([0.2, 0.2, 0.2]))
       array([80., 20., 50.])
     """
@@ -250,7 +250,7 @@ def average_precision(distances: np.ndarray, same: np.ndarray) -> float:
     References:
       Zhang et al. 2018; score_jnd_dataset in their code.
 
-    Example:
+    Examples:
       >>> average_precision([0.1, 0.2, 0.3], [1, 0, 1])
       83.33333333333333
     """
@@ -272,7 +272,7 @@ def rank_gap(d0: np.ndarray, d1: np.ndarray) -> np.ndarray:
       [triplets] -1 to 1: the share of all distances that lies between the two. It is above 0 where the second image is
       farther, and NaN where a distance is.
 
-    Example:
+    Examples:
       >>> rank_gap(np.array([1.0, 4.0]), np.array([3.0, 2.0])).tolist()
       [0.5, -0.5]
     """
@@ -300,7 +300,7 @@ def elo(wins: np.ndarray) -> np.ndarray:
     References:
       Elo, The rating of chessplayers, 1978; Bradley and Terry, Rank analysis of incomplete block designs, 1952.
 
-    Example:
+    Examples:
       >>> elo(np.array([[0, 9.5], [0.5, 0]])).round().tolist()
       [1700.0, 1300.0]
     """
@@ -341,7 +341,7 @@ def difference(first: Resampled, second: Resampled) -> dict[str, Estimate]:
     Args:
       first, second: of the same items in the same groups.
 
-    Example:
+    Examples:
       >>> values = np.arange(10.0)
       >>> mean = lambda of: Resampled(lambda chosen: {"mean": of[chosen].mean()}, values)
       >>> estimate = difference(mean(values), mean(values - 1))["mean"]
@@ -381,7 +381,7 @@ def bootstrap(
       Efron, Nonparametric standard errors and confidence intervals, 1981, section 7. Hesterberg, What teachers should
       know about the bootstrap, 2015, section 5.3 (expanded percentiles).
 
-    Example:
+    Examples:
       >>> values = np.arange(100.0)
       >>> estimate = bootstrap(lambda chosen: {"mean": values[chosen].mean()}, np.arange(100))["mean"]
       >>> estimate.value, 42 < estimate.low < 45, 54 < estimate.high < 57

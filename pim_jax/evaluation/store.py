@@ -19,7 +19,7 @@ def path() -> Path:
     Raises:
       OSError: the user has no home folder.
 
-    Example:
+    Examples:
       >>> path().name
       'distances.sqlite'
     """
@@ -52,7 +52,7 @@ class Store:
       file: made if need be with its folder; by default `path()`.
       say: prints a message.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     with Store(Path(folder) / "distances.sqlite") as store:

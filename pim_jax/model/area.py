@@ -12,7 +12,7 @@ import numpy as np
 def spread(band_map: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Resizes [N, h, w] to [N, *size] by area, which keeps the mean.
 
-    Example:
+    Examples:
       >>> spread(jnp.array([[[0.0, 1.0]]]), (1, 4)).tolist()
       [[[0.0, 0.0, 1.0, 1.0]]]
     """
@@ -32,7 +32,7 @@ def masked(mean: jax.Array, mask: jax.Array) -> jax.Array:
     Returns:
       [N]; 0 where the mask is 0 everywhere. There the gradient is 0 too.
 
-    Example:
+    Examples:
       >>> mask = jnp.array([[[0.0, 1.0]], [[0.0, 0.0]]])
       >>> masked((mask * jnp.array([[[3.0, 5.0]]])).mean((1, 2)), mask).tolist()
       [5.0, 0.0]

@@ -14,7 +14,7 @@ def fold(band: jax.Array, side: int) -> jax.Array:
     Returns:
       [N, ceil(h / side), ceil(w / side), side * side * C]. The first row of a block comes first.
 
-    Example:
+    Examples:
       >>> fold(jnp.arange(1.0, 7.0).reshape(1, 2, 3, 1), 2).tolist()
       [[[[1.0, 2.0, 4.0, 5.0], [3.0, 0.0, 6.0, 0.0]]]]
     """
@@ -36,7 +36,7 @@ def unfold(blocks: jax.Array, side: int) -> jax.Array:
     Returns:
       [N, h * side, w * side, C].
 
-    Example:
+    Examples:
       >>> unfold(fold(jnp.arange(1.0, 7.0).reshape(1, 2, 3, 1), 2), 2)[0, ..., 0].tolist()
       [[1.0, 2.0, 3.0, 0.0], [4.0, 5.0, 6.0, 0.0]]
     """

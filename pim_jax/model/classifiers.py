@@ -87,7 +87,7 @@ def activations(
       Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014 (AlexNet).
       Simonyan & Zisserman, Very deep convolutional networks for large-scale image recognition, 2015 (VGG16).
 
-    Example:
+    Examples:
       >>> kernels = [jnp.ones(shape) for shape in [(11, 11, 3, 4), (5, 5, 4, 4)] + [(3, 3, 4, 4)] * 3]
       >>> layers = activations(ALEXNET, kernels, [jnp.zeros(4)] * 5, jnp.ones((1, 64, 64, 3)))
       >>> [layer.shape for layer in layers]
@@ -116,7 +116,7 @@ def _max_pooling(side: int) -> Callable[[jax.Array], jax.Array]:
 def receptive_fields(network: Network) -> list[ReceptiveField]:
     """The receptive fields of the samples of each compared layer, fine to coarse.
 
-    Example:
+    Examples:
       >>> receptive_fields(VGG16)[0]
       ReceptiveField(stride=1, offset=0.0, reach=2.0)
     """
@@ -135,7 +135,7 @@ def bands(layers: Sequence, *, hidden: bool) -> list:
 
     Layers come fine to coarse, and bands coarse to fine.
 
-    Example:
+    Examples:
       >>> bands("abc", hidden=True), bands("abc", hidden=False)
       (['c', 'b', 'a'], ['c'])
     """

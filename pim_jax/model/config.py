@@ -110,7 +110,7 @@ class ModelConfig:
     def radius(self) -> int:
         """On how many samples of a band to each side z depends, after the "cnn".
 
-        Example:
+        Examples:
           >>> ModelConfig().radius, ModelConfig(support=3, normalisation=1.0).radius
           (8, 6)
         """
@@ -127,7 +127,7 @@ class ModelConfig:
     def inputs(self) -> tuple[int, ...]:
         """How many channels of each band the "cnn" sees.
 
-        Example:
+        Examples:
           >>> ModelConfig(scales=1, orientations=1, folding=(1, 2)).inputs
           (3, 12, 12)
         """
@@ -137,7 +137,7 @@ class ModelConfig:
     def channels(self) -> tuple[int, ...]:
         """How many features each band has.
 
-        Example:
+        Examples:
           >>> ModelConfig(pyramid="none", network="vgg16", hidden=True).channels
           (512, 512, 256, 128, 64)
         """

@@ -41,7 +41,7 @@ def convolve(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
     Returns:
       [N, H', W', K], H' = H + padding - n + 1.
 
-    Example:
+    Examples:
       >>> convolve(jnp.ones((1, 8, 8, 2)), jnp.ones((5, 5, 2, 3)), ((2, 2), (2, 2))).shape
       (1, 8, 8, 3)
     """
@@ -107,7 +107,7 @@ def convolve_directly(x: jax.Array, kernel: jax.Array, padding: Padding, *, prec
       x, kernel, padding: as for `convolve`.
       precision: of the products, that of `jax.default_matmul_precision` if None.
 
-    Example:
+    Examples:
       >>> convolve_directly(jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 2, 3)), ((1, 1), (0, 0))).shape
       (1, 8, 6, 3)
     """

@@ -29,7 +29,7 @@ def correlate(image: jax.Array, taps: np.ndarray, *, stride: int = 1, padding: i
     Returns:
       [N, h, w, C] for each filter, h = (H + 2 padding - n) // stride + 1.
 
-    Example:
+    Examples:
       >>> [band.shape for band in correlate(jnp.ones((1, 8, 8, 3)), np.ones((3, 3, 2)), stride=2)]
       [(1, 4, 4, 3), (1, 4, 4, 3)]
     """
@@ -75,7 +75,7 @@ def expand(low: jax.Array, taps: np.ndarray, size: tuple[int, int]) -> jax.Array
     Returns:
       [N, height - 4, width - 4, C]: the image without two samples at every border.
 
-    Example:
+    Examples:
       >>> expand(jnp.ones((1, 4, 4, 3)), np.ones((3, 3)), (9, 9)).shape
       (1, 5, 5, 3)
     """

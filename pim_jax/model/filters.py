@@ -35,7 +35,7 @@ def steerable(orientations: int) -> SteerableFilters:
     References:
       Simoncelli & Freeman, "The Steerable Pyramid", ICIP 1995.
 
-    Example:
+    Examples:
       >>> steerable(2).oriented.shape
       (9, 9, 2)
     """

@@ -22,7 +22,7 @@ class Folded:
       For the inverse: Shi et al., Real-time single image and video super-resolution using an efficient sub-pixel
       convolutional neural network, CVPR 2016.
 
-    Example:
+    Examples:
       >>> from pim_jax.model.steerable import Steerable
       >>> Folded(Steerable(scales=1, orientations=1), (1, 2)).sizes((60, 63))
       [(30, 32), (30, 32), (30, 32)]

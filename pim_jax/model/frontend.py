@@ -138,7 +138,7 @@ def _centre(axis: int, bands: list[tuple[int, int]], fields: tuple[ReceptiveFiel
 def grow(window: Window, margin: int, size: tuple[int, int]) -> Window:
     """Returns the window with `margin` samples more on each side, as far as a band of this height and width has them.
 
-    Example:
+    Examples:
       >>> grow(((1, 5), (4, 8)), 2, (16, 9))
       ((0, 7), (2, 9))
     """

@@ -11,7 +11,7 @@ from pim_jax.model.receptive_field import ReceptiveField
 class Identity:
     """The image itself.
 
-    Example:
+    Examples:
       >>> Identity().sizes((60, 64))
       [(60, 64)]
     """

@@ -22,7 +22,7 @@ class Laplacian:
     References:
       Burt & Adelson, IEEE Trans. Communications 1983; paper, section 3.4.
 
-    Example:
+    Examples:
       >>> Laplacian(scales=3, laplacian_residual=True).sizes((64, 64))
       [(15, 15), (27, 27), (60, 60)]
     """

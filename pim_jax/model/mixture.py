@@ -29,7 +29,7 @@ def log_prob(mixture: Mixture, z: jax.Array) -> jax.Array:
     Returns:
       [...].
 
-    Example:
+    Examples:
       >>> at_mean = log_prob(gaussian(jnp.zeros((1, 10))), jnp.zeros((1, 10)))
       >>> float(at_mean[0]) == float(jnp.float32(-5 * math.log(2 * math.pi)))
       True

@@ -28,7 +28,7 @@ def normalise(q: Mixture, constant: float) -> Mixture:
     References:
       Carandini & Heeger, Normalization as a canonical neural computation, Nature Reviews Neuroscience 2012.
 
-    Example:
+    Examples:
       >>> flat = mixture.gaussian(jnp.full((1, 4, 6, 10), 3.0))
       >>> float(normalise(flat, 4.0).means[0, 0, 0, 0, 0])
       1.5
@@ -48,7 +48,7 @@ def local_variance(z: jax.Array) -> jax.Array:
     Returns:
       [N, h, w], 0 or more.
 
-    Example:
+    Examples:
       >>> local_variance(jnp.array([0.0, 2.0]).reshape(1, 1, 2, 1)).tolist()
       [[[1.0, 1.0]]]
     """

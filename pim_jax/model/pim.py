@@ -43,7 +43,7 @@ def init(config: ModelConfig, key: jax.Array) -> Params:
     The weights of AlexNet and VGG16 are He-uniform. Glorot's would make the activations of VGG16's last layer a
     hundred times smaller than those of the first one.
 
-    Example:
+    Examples:
       >>> params = init(ModelConfig(), jax.random.key(0))
       >>> sum(p.size for p in jax.tree.leaves(params))
       1722200
@@ -76,7 +76,7 @@ def side_by_side(config: ModelConfig, networks: list[Params]) -> Params:
     Returns:
       parameters for `config` with `members` times as many members as there are networks.
 
-    Example:
+    Examples:
       >>> two = [init(ModelConfig(), jax.random.key(seed)) for seed in (0, 1)]
       >>> len(side_by_side(ModelConfig(), two)["marginal"])
       16
@@ -137,7 +137,7 @@ def frontend_of(config: ModelConfig, params: Params, bands: list[jax.Array]) -> 
 def band_sizes(config: ModelConfig, size: tuple[int, int]) -> list[tuple[int, int]]:
     """Height and width of the features of each band, for images of this height and width.
 
-    Example:
+    Examples:
       >>> band_sizes(ModelConfig(scales=1, orientations=1, folding=(1, 2), members=2), (60, 64))
       [(30, 32), (30, 32), (30, 32), (30, 32), (30, 32), (30, 32)]
     """

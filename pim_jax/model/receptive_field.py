@@ -21,7 +21,7 @@ class ReceptiveField(NamedTuple):
           step: samples by which the window moves.
           padding: samples that are added before the first one. By default as many as keep the centre of odd supports.
 
-        Example:
+        Examples:
           >>> ReceptiveField().through(5, step=2).through(3, padding=0)
           ReceptiveField(stride=2, offset=2.0, reach=4.0)
         """

@@ -54,7 +54,7 @@ def plan(config: ModelConfig, size: tuple[int, int], batch: int) -> Plan:
       size: height and width in pixels.
       batch: images that are in work at once. The more there are, the smaller are the regions.
 
-    Example:
+    Examples:
       >>> plan(ModelConfig(), (512, 768), 1).counts, plan(ModelConfig(), (1080, 1920), 1).counts
       ((1, 3), (5, 8))
       >>> plan(ModelConfig(folding=(1, 2, 2, 2, 2, 4), widths=(32, 32, 3), support=3), (1080, 1920), 1).counts

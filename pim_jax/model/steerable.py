@@ -20,7 +20,7 @@ class Steerable:
     References:
       Simoncelli & Freeman, ICIP 1995.
 
-    Example:
+    Examples:
       >>> Steerable(scales=2, orientations=1).sizes((60, 64))
       [(15, 16), (30, 32), (60, 64), (60, 64)]
     """

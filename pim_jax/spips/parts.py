@@ -47,7 +47,7 @@ class Map(NamedTuple):
 def names(model: SpipsModel) -> tuple[str, ...]:
     """The parts that a model needs.
 
-    Example:
+    Examples:
       >>> names(SpipsModel()), names(SpipsModel(conventional=False, perceptual="pim"))
       (('conventional', 'alex'), ('pim', 'alex'))
     """
@@ -122,7 +122,7 @@ def compare(part: str, x: Any, y: Any) -> list[Map]:
       part: its name.
       x, y: from `embed`, for images of one size; either may have N = 1.
 
-    Example:
+    Examples:
       >>> x, y = jnp.zeros((1, 16, 16, 3)), jnp.ones((1, 16, 16, 3))
       >>> [round(float(m.scales[0].mean()), 3) for m in compare("conventional", x, y)]
       [1.0, 0.0, 0.0, 0.5, 0.5]
@@ -141,7 +141,7 @@ def streams(model: SpipsModel, maps: Mapping[str, list]) -> dict[str, Any]:
       model: the model.
       maps: by part, a list with an entry for each of its maps.
 
-    Example:
+    Examples:
       >>> maps = {"alex": ["a", "b", "c", "d", "e"]}
       >>> list(streams(SpipsModel(conventional=False), maps).items())[:3]
       [('perceptual 1', 'a'), ('perceptual 2', 'b'), ('semantic 1', 'c')]
@@ -179,7 +179,7 @@ def count(model: SpipsModel) -> int:
     Raises:
       FileNotFoundError, ValueError: the perceptual stream is PIM's, and its weights cannot be read.
 
-    Example:
+    Examples:
       >>> count(SpipsModel()), count(SpipsModel(conventional=False, semantic="none"))
       (10, 2)
     """
@@ -192,7 +192,7 @@ def count(model: SpipsModel) -> int:
 def feature(m: Map) -> jax.Array:
     """What the score knows of a map: its mean, [N] float32.
 
-    Example:
+    Examples:
       >>> feature(Map((jnp.array([[[1.0, 3.0]]]),))).tolist()
       [2.0]
     """
@@ -206,7 +206,7 @@ def weighed(m: Map, mask: jax.Array) -> Map:
       m: the map.
       mask: how much every pixel counts, [N, H, W].
 
-    Example:
+    Examples:
       >>> weighed(Map((jnp.array([[[1.0, 3.0]]]),)), jnp.array([[[0.0, 0.0, 1.0, 1.0]]])).scales[0].tolist()
       [[[0.0, 3.0]]]
     """

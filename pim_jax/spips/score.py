@@ -29,7 +29,7 @@ def shapes(maps: int, hidden: int, members: int) -> Params:
       hidden: units of the hidden layer.
       members: MLPs.
 
-    Example:
+    Examples:
       >>> {name: leaf.shape for name, leaf in shapes(2, 4, 5)["members"].items()}
       {'bias': (5, 4), 'first': (5, 2, 4), 'offset': (5,), 'second': (5, 4)}
     """

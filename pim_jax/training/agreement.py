@@ -105,7 +105,7 @@ def along(
 def named(checkpoint: tuple[str, int | None]) -> str:
     """What a checkpoint is called.
 
-    Example:
+    Examples:
       >>> named(("runs/a", 500)), named(("pim-1", None))
       ('runs/a@500', 'pim-1')
     """

@@ -19,7 +19,7 @@ def remark(rows: Sequence[dict], batch: int) -> str:
       rows: of the log: {"step": 10, "I": 1.2, ...}, in nats. Terms that an objective does not have are missing.
       batch: pairs in a batch.
 
-    Example:
+    Examples:
       >>> remark([{"step": 9, "I": 0.001}], batch=50)[:66]
       'it collapsed: I ends at 0.001 nats, of at most log B = 3.91 nats; '
       >>> remark([{"step": 9, "I": 2.1, "Rx": 0.4, "Ry": 0.1}], batch=50)

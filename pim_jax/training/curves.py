@@ -33,7 +33,7 @@ def draw(runs: Mapping[str, Sequence[dict]], *, title: str, saved: Sequence[int]
       title: of the figure.
       saved: the steps of the checkpoints, which are marked by lines.
 
-    Example:
+    Examples:
       >>> figure = draw({"a run": [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]}, title="a run")
       >>> figure.axes[0].lines[0].get_ydata().tolist()
       [2.0, 1.0]
@@ -97,7 +97,7 @@ def in_letters(runs: Mapping[str, Sequence[dict]], *, width: int) -> str:
     Returns:
       lines of ASCII; nothing if no run has such a term.
 
-    Example:
+    Examples:
       >>> shown = in_letters({"one": [{"step": 1, "I": 0.0}, {"step": 9, "I": 2.0}], "two": []}, width=60)
       >>> shown.splitlines()[-1], "aa" in shown, "bb" in shown
       ('a one   b two', True, False)

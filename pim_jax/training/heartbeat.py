@@ -120,7 +120,7 @@ def read(workdir: str | Path) -> Beat | None:
     Args:
       workdir: of the run, on disk or in a bucket.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as workdir:
       ...     with Heartbeat(workdir, step=7, minutes=10) as heartbeat:

@@ -95,7 +95,7 @@ def together(call: Callable[[], T]) -> T:
     Raises:
       ValueError: it raised one of these on some process. The message says on which, unless it was on all.
 
-    Example:
+    Examples:
       >>> together(lambda: 1 + 1)
       2
     """
@@ -116,7 +116,7 @@ def check_same(what: str, text: str) -> None:
       what: what the text stands for, in the message.
       text: of this process.
 
-    Example:
+    Examples:
       >>> check_same("the data", "a hash")
     """
     texts = _gather(text)

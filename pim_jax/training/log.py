@@ -127,7 +127,7 @@ def read(workdir: str | Path) -> Lines:
     Raises:
       OSError: it cannot be read.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as workdir:
       ...     _ = (Path(workdir) / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\\n[]\\n{"step": 2, "lo')
@@ -149,7 +149,7 @@ def ending(rows: Sequence[dict]) -> dict[str, float]:
     Args:
       rows: of `read`.
 
-    Example:
+    Examples:
       >>> ending([{"step": step, "I": step / 10} for step in range(1, 11)])
       {'step': 9.5, 'I': 0.95}
     """

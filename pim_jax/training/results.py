@@ -88,7 +88,7 @@ def spread(values: Sequence[float]) -> str:
     Args:
       values: of runs that differ in the seed alone.
 
-    Example:
+    Examples:
       >>> spread([1.0, 2.0, 3.0]), spread([1.0]), spread([])
       ('2.000 ± 1.000', '1.000', '-')
     """

@@ -9,7 +9,7 @@ from pim_jax.training.config import Config
 def beta(step, steps: int):
     """β of equation 4: it grows from 0 at step 0 to 1 at `steps` along half a cosine, and stays there.
 
-    Example:
+    Examples:
       >>> [round(float(beta(step, 100)), 2) for step in (0, 25, 50, 100, 1000)]
       [0.0, 0.15, 0.5, 1.0, 1.0]
     """

@@ -105,7 +105,7 @@ def settings(about: dict) -> dict:
 def changed(about: dict) -> dict:
     """The `settings` that differ from the defaults.
 
-    Example:
+    Examples:
       >>> changed({"model": configuration.to_json(Config().model) | {"mixtures": 5}})
       {'model.mixtures': 5}
     """
@@ -116,7 +116,7 @@ def changed(about: dict) -> dict:
 def shown(value) -> str:
     """A value of `settings` in words.
 
-    Example:
+    Examples:
       >>> shown([64, 64, 3]), shown("ixyz")
       ('(64,64,3)', 'ixyz')
     """
@@ -132,7 +132,7 @@ def sound(summary: Summary) -> bool:
 def verdict(summary: Summary) -> str:
     """How the run stands, in a line: "finished", "running", "stopped", "killed" and the like, and why.
 
-    Example:
+    Examples:
       >>> verdict(Summary([{"step": 7, "loss": math.nan}], 0, 1.0, None, []))
       'not finite: loss at step 7'
     """
@@ -200,7 +200,7 @@ def rate(rows: list[dict]) -> float | None:
 def duration(seconds: float) -> str:
     """Seconds in words.
 
-    Example:
+    Examples:
       >>> duration(59), duration(5400), duration(200000)
       ('59 s', '1.5 h', '2.3 days')
     """

@@ -63,7 +63,7 @@ def memory() -> dict[str, float]:
 
     Devices that do not count it, such as CPUs, are left out.
 
-    Example:
+    Examples:
       >>> 0.05 < memory()["memory_gb"] < 1000
       True
     """

@@ -96,7 +96,7 @@ def contradicted(scores: Mapping[str, Mapping[str, Estimate]], column: str, *, c
     Returns:
       a line, or none.
 
-    Example:
+    Examples:
       >>> scores = {"PSNR": {"SROCC": Estimate(-0.6, -0.7, -0.5)}, "pim-1": {"SROCC": Estimate(-0.8)}}
       >>> contradicted(scores, "SROCC", chance=0, advice="check the direction")
       ['2 of 2 metrics contradict people (SROCC below 0): check the direction']

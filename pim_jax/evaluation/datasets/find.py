@@ -23,7 +23,7 @@ def by_path(folder: Path) -> Callable[[str], Path]:
       names differ only by case, the exact one is meant; where there is none, it is the path in the folder. It raises a
       ValueError where several differ only by case and none is exact.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     Path(folder, "RefImgs").mkdir()

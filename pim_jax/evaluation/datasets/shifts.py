@@ -16,7 +16,7 @@ def with_unshifted(shifts: Sequence[int]) -> tuple[int, ...]:
     Raises:
       ValueError: one of them is not a whole number of pixels, or below 0.
 
-    Example:
+    Examples:
       >>> with_unshifted([2, 4])
       (0, 2, 4)
     """

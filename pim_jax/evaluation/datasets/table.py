@@ -96,7 +96,7 @@ def read(
       OSError: the file cannot be read.
       ValueError: it is no such table. The message names the file and the row, as an editor counts its lines.
 
-    Example:
+    Examples:
       >>> import tempfile
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = Path(folder, "scores.csv")
