@@ -121,7 +121,7 @@ def draw(agreement: Agreement) -> Figure:
     columns, runs = agreement.columns, list(dict.fromkeys(run for run, _ in agreement.scores))
     kinds = [("", agreement.scores)]
     if agreement.gaps:
-        kinds.append((f", minus that of {runs[0]}", agreement.gaps))
+        kinds.append((f",\nminus that of {runs[0]}", agreement.gaps))
     figure = Figure(figsize=(1 + 2.9 * len(columns), 0.9 + 2.6 * len(kinds)), layout="constrained")
     figure.suptitle(agreement.title, fontsize=10, parse_math=False, wrap=True)
     panels = figure.subplots(len(kinds), len(columns), sharex=True, squeeze=False)
