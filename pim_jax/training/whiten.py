@@ -51,12 +51,14 @@ def whitened(loaded: Pim, directory: Path) -> Pim:
       FileNotFoundError, ValueError: the model cannot be whitened, or the training set cannot be read.
     """
     check_model(loaded.config)
-    key = f"{provenance.digest(loaded.params)} {pairs.data_hash(directory)} {provenance.of(covariances)}"
+    key = f"{provenance.digest(loaded.params)} {pairs.data_hash(directory)} {provenance.of(whitened)}"
     with contextlib.suppress(OSError, ValueError):  # there is none yet, it is damaged, or there is no place for it
         return _by(loaded, np.load(_file(key), allow_pickle=False))
     found = np.stack(covariances(loaded.config, loaded.params, directory))
-    with contextlib.suppress(OSError), replacing(_file(key)) as temporary, open(temporary, "wb") as file:
-        np.save(file, found)
+    with contextlib.suppress(OSError):
+        _file(key).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(_file(key)) as temporary, open(temporary, "wb") as file:
+            np.save(file, found)
     return _by(loaded, found)
 
 
