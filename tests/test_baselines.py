@@ -28,7 +28,11 @@ DIFFERENTIABLE = [
     *slow(*SLOW, kept="LPIPS with AlexNet, and the similarities of HaarPSI and MDSI"),
     *nightly(*NIGHTLY),
 ]
-NAMES = [*QUICK, *slow(*SLOW, *NIGHTLY, kept="LPIPS with AlexNet, and the similarities of HaarPSI and MDSI")]
+NAMES = [
+    *QUICK,
+    *slow(*SLOW, kept="LPIPS with AlexNet, and the similarities of HaarPSI and MDSI"),
+    *nightly(*NIGHTLY),
+]
 ASYMMETRIC = (*PROGRAMS, "mdsi", "vifp")  # they judge what became of the first image
 KINKED = ("vsi", "fsim", "fsimc")  # differences meet the gradient only for steps too small for float32
 SIDE = 42

@@ -74,7 +74,7 @@ def test_prints_the_agreement_of_every_metric(capsys, rated, tmp_path):
     assert "Differences from PSNR" in report and "scores.csv" in report and report.count("<img") > 10
 
 
-@pytest.mark.slow(kept="the reading of them, in test_iqa.py")
+@pytest.mark.nightly
 def test_scores_where_lower_is_closer_are_read_so_or_doubted(capsys, rated, tmp_path):
     table = rated / "dmos.csv"
     with open(rated / "scores.csv", newline="") as file:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from marks import slow
+from marks import nightly
 from runs import ENDLESS, Run, alert, assert_same_losses, free_port, losses, saved
 
 from pim_jax import eval as command
@@ -23,7 +23,7 @@ if importlib.util.find_spec("gcsfs") is None:
 bucket_server = pytest.importorskip("bucket_server", reason="gcp-storage-emulator is not installed")
 
 WORKDIR = "gs://pictures/runs/w"
-TWO = slow(2, kept="the same with one process, and with two on disk in test_hosts.py")
+TWO = nightly(2)  # with two processes on disk it is in test_hosts.py
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,7 @@ for change in [*(Change(name, 3) for name in CORRUPTIONS), Change("noise", 0.1)]
 """
 
 
-@pytest.mark.slow(kept="the same pixels twice in one process")
+@pytest.mark.nightly
 def test_another_process_gives_the_same_pixels_in_any_order(library, photograph):
     command = [sys.executable, "-c", DIGESTS, str(PARROTS)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 from disks import fill, small_disk
-from marks import slow
+from marks import nightly, slow
 from PIL import Image
 
 from pim_jax import metric, stored
@@ -198,7 +198,7 @@ C_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
         pytest.param(
             {"PYTHONIOENCODING": "cp1252"},
             ["caf\\xe9", "\\u65e5\\u672c"],
-            marks=pytest.mark.slow(kept="the C locale"),
+            marks=pytest.mark.nightly,
         ),
         (C_LOCALE, ["caf\\xe9", "\\u65e5\\u672c"]),
     ],
@@ -252,7 +252,8 @@ def test_a_message_about_a_picture_is_one_line_whatever_its_name(folders, capsys
 
 
 @pytest.mark.parametrize(
-    "number", slow(signal.SIGINT, signal.SIGKILL, signal.SIGTERM, kept="rows after an error, in test_outputs.py")
+    "number",
+    [*slow(signal.SIGINT, kept="rows after an error, in test_outputs.py"), *nightly(signal.SIGKILL, signal.SIGTERM)],
 )
 def test_a_run_that_is_stopped_keeps_its_rows_and_goes_on(one_device, own_cache, capsys, tmp_path, monkeypatch, number):
     """Names are so long that the pipe holds the lines of some 300 pairs, and the run waits for a reader."""

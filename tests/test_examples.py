@@ -49,7 +49,7 @@ def test_the_autoencoder_learns_by_pim(tmp_path):
     assert Image.open(tmp_path / "both.png").width > 500
 
 
-@pytest.mark.slow(kept="each of its calls, in test_metric.py")
+@pytest.mark.nightly
 def test_pixels_are_moved_until_pim_says_equal(tmp_path, capsys):
     example("metamers").main(steps=30, size=32, out=tmp_path / "metamers.png")
     for before, after in re.findall(r": ([\d.]+) to ([\d.]+) in", capsys.readouterr().out):

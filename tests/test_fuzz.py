@@ -541,7 +541,7 @@ def assert_no_bugs(outcomes, peak):
         ("picture", 300),
         ("video", 20),
         *(
-            pytest.param(kind, count, marks=pytest.mark.slow(kept="damaged files in the tests of each reader"))
+            pytest.param(kind, count, marks=pytest.mark.nightly)
             for kind, count in (("weights", 12), ("data", 30), ("table", 60))
         ),
     ],
