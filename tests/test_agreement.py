@@ -15,6 +15,8 @@ from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
 from pim_jax.training import agreement, summary, whiten
 
+pytestmark = pytest.mark.slow(kept="the tables of benchmarks, in test_benchmark_run.py")
+
 MODEL = ModelConfig(pyramid="none", widths=(4, 3))
 SIZE = (16, 24)
 
