@@ -17,7 +17,6 @@ FILE.partial.
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +28,6 @@ from peers_worker import CLOCKS
 
 from pim_jax.evaluation.outputs import partial
 from pim_jax.model.convolution import PRECISIONS
-from pim_jax.writing import check_outputs
 
 SIZES = tuple((side, side) for side in (64, 128, 256, 512))
 FIGURES = {"distance": "gradient", "against": "against", "fixed": "fixed"}
@@ -108,16 +106,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clock", default="wall", choices=CLOCKS, help="default: %(default)s")
     parser.add_argument("--repeats", type=int, default=5, help="of each loss (default: %(default)s)")
     args = parser.parse_args()
-    if args.repeats < 1:
-        parser.error(f"--repeats must be at least 1, not {args.repeats}")
-    python = shutil.which(args.torch)
-    if python is None:
-        parser.error(f"--torch {args.torch} is not a program")
-    args.torch = os.path.abspath(python)
-    try:
-        check_outputs([("--out", args.out)], [])
-    except ValueError as error:
-        parser.error(str(error))
+    peers.check(parser, args)
     return args
 
 

@@ -364,12 +364,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--precision", default="highest", choices=PRECISIONS, help="of PIM (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="of each figure (default: %(default)s)")
     args = parser.parse_args()
+    check(parser, args)
     args.sizes = args.sizes or [(256, 256), (512, 768), (1080, 1920)]
     args.weights = args.weights or bundled_pim()
-    if args.repeats < 1:
-        parser.error(f"--repeats must be at least 1, not {args.repeats}")
     if unknown := [name for name in args.peers if name not in metrics.NAMES]:
         parser.error(f"--peers {unknown[0]} is no metric: choose from {', '.join(metrics.NAMES)}")
+    return args
+
+
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Checks `--repeats`, `--torch` and `--out`, or ends the program; the path of `--torch` becomes absolute."""
+    if args.repeats < 1:
+        parser.error(f"--repeats must be at least 1, not {args.repeats}")
     python = shutil.which(args.torch)
     if python is None:
         parser.error(f"--torch {args.torch} is not a program")
@@ -378,7 +384,6 @@ def parse() -> argparse.Namespace:
         check_outputs([("--out", args.out)], [])
     except ValueError as error:
         parser.error(str(error))
-    return args
 
 
 if __name__ == "__main__":
