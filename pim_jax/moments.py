@@ -106,8 +106,8 @@ class Moments:
     def estimate(self) -> Estimate:
         """The mean, its standard error and the count.
 
-        With weights w the numbers are taken for draws of one spread: its square is estimated by Σ w (v - mean)² /
-        (Σ w - Σ w² / Σ w), and that of the mean is Σ w² / (Σ w)² times it. Only the ratios of weights matter.
+        Numbers with weights w are taken for draws of one spread. Its square is estimated by
+        Σ w (v - mean)² / (Σ w - Σ w² / Σ w). That of the mean is Σ w² / (Σ w)² times it. Only ratios of weights matter.
         """
         weight = jnp.maximum(self.weight[0], _TINY)
         share = self.weight_squares[0] / weight / weight  # one over the number of examples, if their weights are equal
