@@ -4,6 +4,8 @@ import json
 import shutil
 import struct
 
+import pytest
+from disks import fill, small_disk
 from tensorboardX.proto import event_pb2
 
 from pim_jax.training import log
@@ -69,3 +71,12 @@ def test_tensorboard_shows_what_the_log_holds_whatever_happened_to_the_run(tmp_p
     with log.Log(tmp_path, step=20, steps=40) as third:  # killed, and continued from an earlier checkpoint
         third.write(30, {"loss": -1.0, "I": 0.75})
     assert events(tmp_path) == log.read(tmp_path).rows and len(events(tmp_path)) == 3
+
+
+def test_a_full_disk_is_an_error_and_not_a_wait_without_end(tmp_path):
+    with small_disk(tmp_path / "disk", "256k") as disk, log.Log(disk, step=0, steps=1000) as run:
+        fill(disk / "ballast", leave=16384)
+        with pytest.raises(OSError, match="No space left"):
+            for step in range(1, 1000):
+                run.write(step, {"loss": 1.0, "I": 0.5, "Rx": 0.25, "Ry": 0.125})
+    assert log.read(disk).damaged == []

@@ -1,11 +1,9 @@
 """The log of a run: lines and a progress bar on the terminal, `metrics.jsonl`, and TensorBoard events.
 
-TensorBoard events are written if the library tensorboardX is installed. They tell what `read` reads, and no more: a run
-that goes on writes those of its earlier steps again.
+The events tell what `read` reads, and no more: a run that goes on writes those of its earlier steps again.
 """
 
 import contextlib
-import importlib.util
 import io
 import json
 import math
@@ -18,6 +16,7 @@ from tqdm import tqdm
 
 from pim_jax import console
 from pim_jax.files import exists, in_bucket, place
+from pim_jax.training.events import open_events
 from pim_jax.writing import replacing
 
 FILE, EVENTS = "metrics.jsonl", "tensorboard"
@@ -51,7 +50,7 @@ class Log:
                 with replacing(self._path) as temporary:
                     temporary.write_text(kept)
                 self._file = self._path.open("a")
-                self._events = _event_writer(workdir / EVENTS, rows)
+                self._events = open_events(workdir / EVENTS, rows)
             if before.damaged:
                 self.say(f"{self._path}: damaged and removed: {', '.join(f'line {n}' for n in before.damaged[:10])}")
 
@@ -79,14 +78,18 @@ class Log:
             self._print(console.one_line(line))
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        """Records the metrics of a step."""
+        """Records the metrics of a step.
+
+        Raises:
+          OSError: they cannot be written.
+        """
         if not self._writes:
             return
         self.say(f"step {step}  " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
         self._file.write(json.dumps({"step": step, **metrics}) + "\n")
         self._file.flush()
         if self._events:
-            _add_events(self._events, {"step": step, **metrics})
+            self._events.write({"step": step, **metrics})
 
     def keep(self) -> None:
         """Writes the lines so far to a bucket. On disk each line is written at once. Call it with every checkpoint.
@@ -169,23 +172,3 @@ def _row(line: str) -> dict | None:
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) and type(row.get("step")) is int else None
-
-
-def _event_writer(folder: Path, rows: Sequence[dict]):
-    """A writer of events, which has written those of `rows`; None without the library."""
-    if importlib.util.find_spec("tensorboardX") is None:
-        return None
-    from tensorboardX import SummaryWriter
-
-    for earlier in folder.glob("events.out.tfevents.*"):
-        earlier.unlink()
-    writer = SummaryWriter(str(folder), purge_step=0)  # a TensorBoard that is running forgets what it has read
-    for row in rows:
-        _add_events(writer, row)
-    return writer
-
-
-def _add_events(writer, row: dict) -> None:
-    for name, value in row.items():
-        if name != "step" and isinstance(value, int | float):
-            writer.add_scalar(name, value, row["step"])
