@@ -1,4 +1,4 @@
-"""TensorBoard events of a run, which show the rows of its log. They are written if the library tensorboardX is installed.
+"""TensorBoard events of a run, which show the rows of its log, if the library tensorboardX is installed.
 
 The library's own `SummaryWriter` hands events to a thread. A full disk ends that thread, and the program then waits
 forever for room in the queue. So events are written here at once, and a full disk is an error.
