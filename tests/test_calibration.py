@@ -97,10 +97,9 @@ NAMES = [
 ]
 PIQ = ["GMSD", "MS-GMSDc", "HaarPSI", "MDSI", "VSI", "FSIM", "FSIMc", "VIFp"]
 HEAVY = ["DISTS", "LPIPS-vgg", "LPIPS-vgg-lin", "pim-1"]  # five minutes for whole photographs
-LESS_HEAVY = ["MS-SSIM", "NLPD", *PIQ, "CIEDE2000"]
-SHARED = [name for name in NAMES if name not in HEAVY + LESS_HEAVY]
-SHARED += slow(*LESS_HEAVY, kept="the bundled pairs") + nightly(*HEAVY)
-BUNDLED = [name for name in NAMES if name not in ("DISTS", "pim-1")]
+SHARED = slow(*(name for name in NAMES if name not in HEAVY), kept="the bundled pairs") + nightly(*HEAVY)
+BUNDLED = [name for name in NAMES if name not in ("DISTS", "FSIM", "LPIPS-vgg", "pim-1")]
+BUNDLED += slow("FSIM", "LPIPS-vgg", kept="the same features, of FSIMc and LPIPS-vgg-lin")
 BUNDLED += slow("DISTS", kept="the definition, in test_baselines_dists.py")
 BUNDLED += slow("pim-1", kept="official distances, in test_metric.py")
 

@@ -62,20 +62,20 @@ def test_pim5_distance_is_within_the_official_monte_carlo_error(shared, golden, 
     assert np.all(np.abs(found - golden[f"{size}/pim-5/distance_mc_mean"]) < 4 * error)
 
 
-def test_is_symmetric_and_zero_at_equality(pim, pim5):
+def test_is_symmetric_and_zero_at_equality(quick, pim5):
     x, y = images(0), images(1)
-    for one in (pim, pim5):
+    for one in (quick, pim5):
         np.testing.assert_allclose(one.distance(x, y), one.distance(y, x), rtol=1e-6)
         np.testing.assert_array_equal(one.distance(x, x), 0)
-    np.testing.assert_array_equal(pim.distance(x, y), pim.distance(y, x))  # to the bit, where nothing is sampled
-    assert float(pim.distance(x, y).min()) > 0
+    np.testing.assert_array_equal(quick.distance(x, y), quick.distance(y, x))  # to the bit, where nothing is sampled
+    assert float(quick.distance(x, y).min()) > 0
 
 
-def test_single_images_have_no_batch_axis(pim):
+def test_single_images_have_no_batch_axis(quick):
     x, y = images(0)[0], images(1)[0]
-    assert pim.distance(x, y).shape == ()
-    assert pim.distance_map(x, y).shape == x.shape[:2]
-    assert pim.distance(x, y[None]).shape == (1,)
+    assert quick.distance(x, y).shape == ()
+    assert quick.distance_map(x, y).shape == x.shape[:2]
+    assert quick.distance(x, y[None]).shape == (1,)
 
 
 @pytest.mark.parametrize("size", [(33, 47), *slow((8, 8), kept="an odd size"), *nightly((32, 40), (9, 21))])
@@ -148,9 +148,9 @@ def test_embeddings_give_the_same_distance_and_a_reference_serves_many(pim, pim5
         np.testing.assert_allclose(many, one.distance(jnp.repeat(x[:1], 2, 0), y), rtol=2e-5, atol=1e-6)
 
 
-def test_an_image_does_not_depend_on_its_batch(pim, pim5):
+def test_an_image_does_not_depend_on_its_batch(quick, pim5):
     x, y = images(0, n=5), images(1, n=5)
-    for one in (pim, pim5):
+    for one in (quick, pim5):
         alone = jnp.concatenate([one.distance(x[i : i + 1], y[i : i + 1]) for i in range(5)])
         np.testing.assert_allclose(one.distance(x, y), alone, rtol=2e-5, atol=1e-6)
 
@@ -265,29 +265,29 @@ def test_gradient_is_that_of_finite_differences(pim):
     assert mean == pytest.approx(float(numeric), rel=3e-2)
 
 
-def test_goes_through_jit_vmap_and_shard_map(pim):
+def test_goes_through_jit_vmap_and_shard_map(quick):
     x, y = images(0, n=8, size=(16, 16)), images(1, n=8, size=(16, 16))
-    wanted = pim.distance(x, y)
+    wanted = quick.distance(x, y)
 
     def distance(pim, x, y):
         return pim.distance(x, y)
 
-    np.testing.assert_allclose(jax.jit(distance)(pim, x, y), wanted, rtol=1e-5)
-    np.testing.assert_allclose(jax.vmap(pim.distance)(x, y), wanted, rtol=1e-5)
-    np.testing.assert_allclose(jax.jit(lambda y: pim.distance(x, y))(y), wanted, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(distance)(quick, x, y), wanted, rtol=1e-5)
+    np.testing.assert_allclose(jax.vmap(quick.distance)(x, y), wanted, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(lambda y: quick.distance(x, y))(y), wanted, rtol=1e-5)
     mesh, batch = Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data")
     mapped = jax.shard_map(distance, mesh=mesh, in_specs=(PartitionSpec(), batch, batch), out_specs=batch)
-    np.testing.assert_allclose(jax.jit(mapped)(pim, x, y), wanted, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(mapped)(quick, x, y), wanted, rtol=1e-5)
     sharded = (jax.device_put(image, NamedSharding(mesh, batch)) for image in (x, y))
-    np.testing.assert_allclose(jax.jit(distance)(pim, *sharded), wanted, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(distance)(quick, *sharded), wanted, rtol=1e-5)
 
 
-def test_exports(pim):
+def test_exports(quick):
     shape = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
-    exported = jax.export.export(jax.jit(pim.distance), platforms=["cpu", "cuda", "tpu"])(shape, shape)
+    exported = jax.export.export(jax.jit(quick.distance), platforms=["cpu", "cuda", "tpu"])(shape, shape)
     restored = jax.export.deserialize(exported.serialize())
     x, y = images(0, n=1, size=(16, 16)), images(1, n=1, size=(16, 16))
-    np.testing.assert_allclose(restored.call(x, y), pim.distance(x, y), rtol=1e-5)
+    np.testing.assert_allclose(restored.call(x, y), quick.distance(x, y), rtol=1e-5)
 
 
 def test_repr_names_weights_and_hash(pim):
@@ -318,23 +318,23 @@ def test_bad_images_are_clear_errors(pim, x, error, message):
         pim.distance(x, np.zeros((2, 16, 16, 3), np.float32))
 
 
-def test_no_value_is_checked_under_jit(pim):
+def test_no_value_is_checked_under_jit(quick):
     bad = jnp.full((1, 16, 16, 3), jnp.nan)
-    assert bool(jnp.isnan(jax.jit(pim.distance)(bad, bad)).all())
+    assert bool(jnp.isnan(jax.jit(quick.distance)(bad, bad)).all())
 
 
-def test_an_image_that_a_jitted_function_holds_is_checked(pim):
+def test_an_image_that_a_jitted_function_holds_is_checked(quick):
     x, bad = images(0, size=(16, 16)), jnp.full((1, 16, 16, 3), jnp.nan)
     with pytest.raises(ValueError, match="not finite"):
-        jax.jit(lambda x: pim.distance(x, bad))(x)
+        jax.jit(lambda x: quick.distance(x, bad))(x)
 
 
-def test_embeddings_of_two_sizes_are_an_error(pim):
+def test_embeddings_of_two_sizes_are_an_error(quick):
     with pytest.raises(ValueError, match="not of one metric and one size of images"):
-        pim.between(pim.embed(images()), pim.embed(images(size=(32, 48))))
+        quick.between(quick.embed(images()), quick.embed(images(size=(32, 48))))
 
 
-@pytest.mark.slow(kept="gradients in bfloat16, in test_convolution.py")
+@pytest.mark.slow(kept="what is rounded in bfloat16, in test_convolution.py")
 @pytest.mark.parametrize("size", [(32, 40), *nightly((112, 120))], ids=["direct", "minimal"])
 def test_in_bfloat16_the_distance_differs_a_little(size):
     config = dataclasses.replace(SMALL, widths=(16, 16, 3))
