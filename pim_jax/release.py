@@ -7,8 +7,8 @@ such as those of several seeds, become the members of one metric, and their dist
 folder called NAME. It holds the parameters, what they were trained with, and their digest in `SHA256`. For weights in
 the package `metric.load` checks the digest. You write a model card beside them.
 
-With `--whiten`, z is divided by what it differs by between consecutive frames with noise. Without normalisation of z, 1
-becomes the distance of an average pair of them. `pim_jax.training.whiten` tells how.
+With `--whiten`, z is divided by what it differs by between consecutive frames with noise. `pim_jax.training.whiten`
+tells how.
 """
 
 import argparse
@@ -57,8 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         "--whiten",
         metavar="DATA",
         type=Path,
-        help="a training set: scale z by what it differs by between its consecutive frames, to which noise is added. "
-        "1 is then the distance of an average pair of them, unless the model normalises z",
+        help="a training set: divide z by what it differs by between its consecutive frames, to which noise is added",
     )
     args = parser.parse_args(argv)
     try:
