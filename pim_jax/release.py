@@ -14,6 +14,7 @@ tells how.
 import argparse
 import dataclasses
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from typing import Any
 from pim_jax import console, extras
 
 with extras.command("train"):
+    import tensorstore as ts
+
     from pim_jax import metrics, provenance, stored
     from pim_jax.data import pairs
     from pim_jax.model import pim as networks
@@ -101,12 +104,37 @@ def release(runs: Sequence[Path], out: Path, *, whitened_by: Path | None = None)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         made = Path(temporary) / out.name
         stored.write(made, model, params, name=out.name, **about)
+        _pack(made / "params")
         for marker in made.rglob("commit_success.txt"):  # holds paths of this machine, and is of no use
             marker.unlink()
         digest = provenance.digest(params)
         (made / "SHA256").write_text(f"{digest}\n")
         os.replace(made, out)
     return digest
+
+
+def _pack(arrays: Path) -> None:
+    """Compresses stored arrays better, and without loss: they become a twelfth smaller.
+
+    Orbax compresses the bytes of a number side by side. The first bytes of all numbers together compress better than
+    their last ones, which are random. Whatever reads the arrays undoes this: each says how it was compressed.
+    """
+    store, context = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{arrays}/"}}, ts.Context()
+    names = [key.decode() for key in ts.KvStore.open(store).result().list().result() if key.endswith(b"/.zarray")]
+    for name in names:
+        path = name.removesuffix(".zarray")
+        array = ts.open({"driver": "zarr", "kvstore": store | {"path": path}}).result()
+        how = {"compressor": {"id": "blosc", "cname": "zstd", "clevel": 9, "shuffle": 1}}
+        metadata = array.spec().to_json()["metadata"] | how
+        place = {"driver": "zarr", "kvstore": {"driver": "memory", "path": path}, "metadata": metadata, "create": True}
+        ts.open(place, context=context).result().write(array.read().result()).result()
+    packed = ts.KvStore.open({"driver": "memory"}, context=context).result()
+    for old in (arrays / "manifest.ocdbt", arrays / "d", *arrays.glob("ocdbt.process_*")):
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    with ts.Transaction() as transaction:
+        written = ts.KvStore.open(store).result().with_transaction(transaction)
+        for key in packed.list().result():
+            written[key] = packed[key]
 
 
 def _side_by_side(runs: Sequence[Path]) -> tuple[Any, dict, dict]:
