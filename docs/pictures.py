@@ -147,16 +147,16 @@ def neighbours() -> Figure:
     copy = at_distance(float(psnr.distance(*pair)), psnr, x, blur, 0.0, 8.0)
     others = {"the next frame": pair[1], "the frame, blurred": copy}
     differences = [np.sqrt(((x - y) ** 2).mean(-1)) for y in others.values()]
-    maps = [np.sqrt(pim.distance_map(x, y)) for y in others.values()]
+    distances = [np.sqrt(pim.distance_map(x, y)) for y in others.values()]
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     for row, (name, y), difference, values in zip(
-        figure.subplots(2, 4), others.items(), differences, maps, strict=True
+        figure.subplots(2, 4), others.items(), differences, distances, strict=True
     ):
         show(row[0], x, "a frame")
         show(row[1], y, name)
-        rms, distance = 255 * np.sqrt((difference**2).mean()), (values**2).mean()
+        rms, mean = 255 * np.sqrt((difference**2).mean()), (values**2).mean()
         show(row[2], difference, f"pixels differ by {rms:.1f} of 255", np.quantile(differences, 0.995))
-        show(row[3], values, f"PIM: {distance:.2f}", np.quantile(maps, 0.995))
+        show(row[3], values, f"PIM: {mean:.2f}", np.quantile(distances, 0.995))
     return figure
 
 

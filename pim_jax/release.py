@@ -104,7 +104,10 @@ def release(runs: Sequence[Path], out: Path, *, whitened_by: Path | None = None)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         made = Path(temporary) / out.name
         stored.write(made, model, params, name=out.name, **about)
-        _pack(made / "params")
+        try:
+            _pack(made / "params")
+        except Exception as error:  # tensorstore raises many kinds, for a full disk too
+            raise OSError(f"{out} cannot be written: {stored.first_line(error)}") from error
         for marker in made.rglob("commit_success.txt"):  # holds paths of this machine, and is of no use
             marker.unlink()
         digest = provenance.digest(params)
