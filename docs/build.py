@@ -17,7 +17,7 @@ def commands() -> str:
     page = ["# Commands", "Each is also `python -m pim_jax.NAME`."]
     for name in COMMANDS:
         run = [sys.executable, "-m", f"pim_jax.{name}", "--help"]
-        said = subprocess.run(run, cwd=ROOT, env=os.environ | {"COLUMNS": "96"}, stdout=subprocess.PIPE, text=True)
+        said = subprocess.run(run, cwd=ROOT, env=os.environ | {"COLUMNS": "80"}, stdout=subprocess.PIPE, text=True)
         said.check_returncode()
         usage = said.stdout.replace(f"python -m pim_jax.{name}", f"pim-{name}")
         page += [f"## pim-{name}", f"```text\n{usage.rstrip()}\n```"]

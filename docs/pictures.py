@@ -7,6 +7,7 @@ Distances that `eval.py --benchmark imagenet-c` has measured are not measured ag
 import sys
 from collections.abc import Callable
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 
 import jax
@@ -16,8 +17,8 @@ import optax
 from matplotlib.figure import Figure
 from PIL import Image, ImageEnhance, ImageFilter
 
-from pim_jax import metrics
-from pim_jax.data import images
+from pim_jax import metric, metrics
+from pim_jax.data import bundled, frames, images
 from pim_jax.evaluation import datasets, store
 from pim_jax.evaluation.measure import measure
 from pim_jax.evaluation.store import Store
@@ -48,10 +49,11 @@ def maps() -> Figure:
     return figure
 
 
-def show(axes, shown, title):
+def show(axes, shown, title, most=None):
+    """Shows a picture, or a map [H, W] from 0 to `most`, by default its largest value."""
     axes.set_title(title, fontsize=10)
     axes.set_axis_off()
-    return axes.imshow(shown, cmap="inferno", vmin=0)
+    return axes.imshow(shown, cmap="inferno", vmin=0, vmax=most)
 
 
 # Distortions: from a photograph [H, W, 3] in [0, 1] and a strength to another one.
@@ -120,11 +122,11 @@ def distortions() -> Figure:
         name: (y := change(x, strength), np.asarray(pim.distance_map(x, y)))
         for name, (change, strength) in DISTORTIONS.items()
     }
-    most = np.quantile([values for _, values in found.values()], 0.995)
+    most = np.sqrt(np.quantile([values for _, values in found.values()], 0.995))
     figure = Figure(figsize=(11, 5), layout="constrained")
     for (left, right), (name, (y, values)) in zip(figure.subplots(3, 6).reshape(9, 2), found.items(), strict=True):
         show(left, y, name)
-        show(right, np.sqrt(np.minimum(values / most, 1)), f"mean {values.mean():.2f}")
+        show(right, np.sqrt(values), f"mean {values.mean():.2f}", most)
     return figure
 
 
@@ -135,6 +137,48 @@ def at_distance(wanted: float, judge: Metric, x: np.ndarray, change: Callable, l
         middle = (low + high) / 2
         low, high = (low, middle) if float(distance(change(x, middle))) > wanted else (middle, high)
     return change(x, high)
+
+
+def neighbours() -> Figure:
+    """A frame beside the next one and beside a blurred copy: how their pixels differ, and what PIM says."""
+    with bundled.clip() as clip:
+        pair = [np.asarray(frame.image, np.float32)[:, :256] / 255 for frame in islice(frames.frames(clip), 14, 16)]
+    x, psnr, pim = pair[0], metrics.load("psnr"), metrics.load("pim-fast")
+    copy = at_distance(float(psnr.distance(*pair)), psnr, x, blur, 0.0, 8.0)
+    others = {"the next frame": pair[1], "the frame, blurred": copy}
+    differences = [np.sqrt(((x - y) ** 2).mean(-1)) for y in others.values()]
+    distances = [np.sqrt(pim.distance_map(x, y)) for y in others.values()]
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    for row, (name, y), difference, values in zip(
+        figure.subplots(2, 4), others.items(), differences, distances, strict=True
+    ):
+        show(row[0], x, "a frame")
+        show(row[1], y, name)
+        rms, mean = 255 * np.sqrt((difference**2).mean()), (values**2).mean()
+        show(row[2], difference, f"pixels differ by {rms:.1f} of 255", np.quantile(differences, 0.995))
+        show(row[3], values, f"PIM: {mean:.2f}", np.quantile(distances, 0.995))
+    return figure
+
+
+def pyramid() -> Figure:
+    """A photograph and the bands that the pyramid of pim-fast makes of it. Grey is 0, and each has its own scale."""
+    x, config = photograph("parrots"), metric.load("pim-fast").config
+    low, *oriented, high = (np.asarray(band[0]) for band in config.multiscale.pyramid.bands(jnp.asarray(x)[None]))
+    figure, size = Figure(figsize=(10, 7.4), layout="constrained"), "{} x {}".format
+    axes = figure.subplots(3, 3)
+    show(axes[0, 0], x, f"photograph, {size(*x.shape)}")
+    show(axes[0, 1], signed(high), f"highest frequencies, {size(*high.shape)}")
+    show(axes[0, 2], low / low.max(), f"lowest frequencies, {size(*low.shape)}")
+    finest_first = oriented[::-1]
+    for scale, column in enumerate(axes[1:].T):
+        for place, edges, band in zip(column, ("vertical", "horizontal"), finest_first[2 * scale :], strict=False):
+            show(place, signed(band), f"scale {scale + 1}, {edges} edges, {size(*band.shape)}")
+    return figure
+
+
+def signed(band: np.ndarray) -> np.ndarray:
+    """A band as a picture, in which 0 is grey."""
+    return np.clip(0.5 + 0.5 * band / np.quantile(np.abs(band), 0.995), 0, 1)
 
 
 def verdicts() -> Figure:
@@ -231,6 +275,8 @@ def equivalent_noise() -> Figure:
 
 PICTURES = {
     "map.jpg": maps,
+    "neighbours.jpg": neighbours,
+    "pyramid.jpg": pyramid,
     "distortions.jpg": distortions,
     "verdicts.jpg": verdicts,
     "optimised.jpg": optimised,

@@ -7,13 +7,14 @@ such as those of several seeds, become the members of one metric, and their dist
 folder called NAME. It holds the parameters, what they were trained with, and their digest in `SHA256`. For weights in
 the package `metric.load` checks the digest. You write a model card beside them.
 
-With `--whiten`, z is divided by what it differs by between consecutive frames with noise. Without normalisation of z, 1
-becomes the distance of an average pair of them. `pim_jax.training.whiten` tells how.
+With `--whiten`, z is divided by what it differs by between consecutive frames with noise. `pim_jax.training.whiten`
+tells how.
 """
 
 import argparse
 import dataclasses
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from typing import Any
 from pim_jax import console, extras
 
 with extras.command("train"):
+    import tensorstore as ts
+
     from pim_jax import metrics, provenance, stored
     from pim_jax.data import pairs
     from pim_jax.model import pim as networks
@@ -57,8 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         "--whiten",
         metavar="DATA",
         type=Path,
-        help="a training set: scale z by what it differs by between its consecutive frames, to which noise is added. "
-        "1 is then the distance of an average pair of them, unless the model normalises z",
+        help="a training set: divide z by what it differs by between its consecutive frames, to which noise is added",
     )
     args = parser.parse_args(argv)
     try:
@@ -102,12 +104,40 @@ def release(runs: Sequence[Path], out: Path, *, whitened_by: Path | None = None)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         made = Path(temporary) / out.name
         stored.write(made, model, params, name=out.name, **about)
+        try:
+            _pack(made / "params")
+        except Exception as error:  # tensorstore raises many kinds, for a full disk too
+            raise OSError(f"{out} cannot be written: {stored.first_line(error)}") from error
         for marker in made.rglob("commit_success.txt"):  # holds paths of this machine, and is of no use
             marker.unlink()
         digest = provenance.digest(params)
         (made / "SHA256").write_text(f"{digest}\n")
         os.replace(made, out)
     return digest
+
+
+def _pack(arrays: Path) -> None:
+    """Compresses stored arrays better, and without loss: they become a twelfth smaller.
+
+    Orbax compresses the bytes of a number side by side. The first bytes of all numbers together compress better than
+    their last ones, which are random. Whatever reads the arrays undoes this: each says how it was compressed.
+    """
+    store, context = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{arrays}/"}}, ts.Context()
+    names = [key.decode() for key in ts.KvStore.open(store).result().list().result() if key.endswith(b"/.zarray")]
+    for name in names:
+        path = name.removesuffix(".zarray")
+        array = ts.open({"driver": "zarr", "kvstore": store | {"path": path}}).result()
+        how = {"compressor": {"id": "blosc", "cname": "zstd", "clevel": 9, "shuffle": 1}}
+        metadata = array.spec().to_json()["metadata"] | how
+        place = {"driver": "zarr", "kvstore": {"driver": "memory", "path": path}, "metadata": metadata, "create": True}
+        ts.open(place, context=context).result().write(array.read().result()).result()
+    packed = ts.KvStore.open({"driver": "memory"}, context=context).result()
+    for old in (arrays / "manifest.ocdbt", arrays / "d", *arrays.glob("ocdbt.process_*")):
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    with ts.Transaction() as transaction:
+        written = ts.KvStore.open(store).result().with_transaction(transaction)
+        for key in packed.list().result():
+            written[key] = packed[key]
 
 
 def _side_by_side(runs: Sequence[Path]) -> tuple[Any, dict, dict]:

@@ -8,7 +8,7 @@ import pytest
 from disks import small_disk
 from marks import slow
 
-from pim_jax import inspect, metric, release, stored
+from pim_jax import inspect, metric, provenance, release, stored
 from pim_jax.data import pairs
 from pim_jax.model import pim
 from pim_jax.model.pim import ModelConfig
@@ -38,6 +38,16 @@ def test_the_weights_of_a_run_load_under_their_new_name(run, tmp_path, capsys):
     assert [path.name for path in (tmp_path / "weights").iterdir()] == ["pim-x"]
 
 
+def test_weights_take_less_room_than_their_numbers_and_lose_none(tmp_path):
+    params = stored.load("pim-fast", metric.FORMAT).params
+    with stored.bundled_folder("pim-fast") as bundled:
+        digest = release.release([bundled], tmp_path / "pim-fast")
+    assert digest == provenance.digest(params)
+    jax.tree.map(np.testing.assert_array_equal, metric.load(tmp_path / "pim-fast").params, params)
+    files = [path for path in (tmp_path / "pim-fast" / "params").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 0.95 * sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+
+
 def test_runs_side_by_side_average_their_distances(tmp_path, capsys):
     runs = [tmp_path / "a", tmp_path / "b"]
     for seed, run in enumerate(runs):
@@ -63,7 +73,7 @@ def test_runs_of_two_models_are_not_put_side_by_side(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("mixtures", [1, *slow(2, kept="one component")])
-def test_whitened_weights_put_consecutive_frames_at_one(tmp_path, clip_pairs, mixtures, monkeypatch, capsys):
+def test_whitened_weights_bring_the_directions_of_z_to_one_scale(tmp_path, clip_pairs, mixtures, monkeypatch, capsys):
     monkeypatch.setattr(whiten, "_BATCHES", 2)
     model = ModelConfig(pyramid="none", widths=(4, 3), dimensions=3, mixtures=mixtures)
     params = pim.init(model, jax.random.key(0))
