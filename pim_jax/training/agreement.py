@@ -122,7 +122,8 @@ def draw(agreement: Agreement) -> Figure:
     if agreement.gaps:
         kinds.append((f",\nminus that of {runs[0]}", agreement.gaps))
     figure = Figure(figsize=(1 + 2.9 * len(columns), 0.9 + 2.6 * len(kinds)), layout="constrained")
-    figure.suptitle(agreement.title, fontsize=10, parse_math=False, wrap=True)
+    title = f"Agreement with people, {agreement.title}. Bars are 95 % intervals."
+    figure.suptitle(title, fontsize=10, parse_math=False, wrap=True)
     panels = figure.subplots(len(kinds), len(columns), sharex=True, squeeze=False)
     steps = [step for _, step in agreement.scores if step is not None]
     reach = 0.012 * (max(steps, default=0) - min(steps, default=0))  # apart, so that no interval hides another
