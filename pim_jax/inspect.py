@@ -266,6 +266,8 @@ def _progress(found: Summary) -> str:
         text += f", {rate:.4g} pairs/s"
     if rate and found.steps and done < found.steps and isinstance(batch, int):
         text += f", {summary.duration((found.steps - done) * batch / rate)} to go at that rate"
+        if len(found.rows) == 1:
+            text += ", which includes compiling"
     return text
 
 
