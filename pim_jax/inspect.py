@@ -123,7 +123,7 @@ def rated(data: Path | None, benchmark: str | None, whitened_by: Path | None) ->
       the benchmark; None without `data`.
 
     Raises:
-      OSError, ValueError: an option is not as it should be.
+      ImportError, OSError, ValueError: an option is not as it should be, or its data need a library that is missing.
     """
     if not data:
         if whitened_by or benchmark:

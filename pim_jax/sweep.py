@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         inspect.rated(args.agreement, args.benchmark, args.whiten)  # not after hours of training
         runs = train(configs, args.seeds, args.workdir, data=args.data, overrides=overrides, say=out)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         errors(console.lines(f"{parser.prog}: {error}"))
         return 2
     except KeyboardInterrupt:
