@@ -1,6 +1,6 @@
 """Draws the pictures of the pages from the bundled photographs and weights: python docs/pictures.py [NAME ...]
 
-It needs `pip install 'pim-jax[all]'`, and takes some minutes on a CPU. NAME is the file name of a picture.
+It needs `pip install '.[all]'`, and takes some minutes on a CPU. NAME is the file name of a picture.
 Distances that `eval.py --benchmark imagenet-c` has measured are not measured again.
 """
 

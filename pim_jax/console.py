@@ -46,6 +46,16 @@ def one_line(name: str) -> str:
     return _CONTROL.sub(lambda letter: f"\\x{ord(letter[0]):02x}", printable(name))
 
 
+def lines(text: str) -> str:
+    r"""Text for the terminal whose lines stay lines: each as `one_line`.
+
+    Examples:
+      >>> lines("expected:\n  a\tb")
+      'expected:\n  a\\x09b'
+    """
+    return "\n".join(map(one_line, text.split("\n")))
+
+
 class Printer:
     """Prints lines to a stream at once, until nobody reads them.
 

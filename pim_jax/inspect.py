@@ -16,7 +16,7 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ with extras.command("train"):
     from pim_jax.writing import replacing
 
 if TYPE_CHECKING:
+    from pim_jax.evaluation.datasets.benchmark import Benchmark
     from pim_jax.training.agreement import Agreement
 
 _CLEARED = "\x1b[H\x1b[2J\x1b[3J"  # a terminal, without what has scrolled off it
@@ -48,15 +49,14 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("a run is named twice")
     if args.agreement and args.follow:
         parser.error("--agreement looks once: leave out --follow")
-    if not args.agreement and (args.whiten or args.benchmark):
-        parser.error("--whiten and --benchmark go with --agreement DATA")
 
     def say(message):
-        errors(f"{parser.prog}: {console.one_line(str(message))}")
+        errors(console.lines(f"{parser.prog}: {message}"))
 
     try:
+        benchmark = rated(args.agreement, args.benchmark, args.whiten)
         found = {name: summary.of(run) for name, run in _named(args.runs).items()}
-        agreement = _agreement(found, args, say) if args.agreement else None
+        agreement = _agreement(found, benchmark, args.whiten, say) if benchmark else None
     except (ImportError, OSError, ValueError) as error:
         say(error)
         return 2
@@ -113,15 +113,37 @@ def _named(runs: list[str]) -> dict[str, str]:
     return dict(zip(names if len({*names}) == len(names) else runs, runs, strict=True))
 
 
-def _agreement(found: Mapping[str, Summary], args: argparse.Namespace, say: Callable[[str], None]) -> "Agreement":
+def rated(data: Path | None, benchmark: str | None, whitened_by: Path | None) -> "Benchmark | None":
+    """Reads what agreement is to be measured on, and checks the options that go with it.
+
+    Args:
+      data, benchmark, whitened_by: --agreement, --benchmark and --whiten.
+
+    Returns:
+      the benchmark; None without `data`.
+
+    Raises:
+      ImportError, OSError, ValueError: an option is not as it should be, or its data need a library that is missing.
+    """
+    if not data:
+        if whitened_by or benchmark:
+            raise ValueError("--whiten and --benchmark go with --agreement DATA")
+        return None
     with extras.command("eval"):
-        # Here, not above: it takes libraries that a look at a run does not.
+        # Here, not above: they take libraries that a look at a run does not.
+        from pim_jax.data import pairs
         from pim_jax.evaluation import datasets
+    if whitened_by:
+        pairs.data_hash(whitened_by)
+    return datasets.read(benchmark or "iqa", data)
+
+
+def _agreement(found: Mapping[str, Summary], benchmark: "Benchmark", whitened_by: Path | None, say) -> "Agreement":
+    with extras.command("eval"):
         from pim_jax.training import agreement
 
     cache.keep_compiled()
-    benchmark = datasets.read(args.benchmark or "iqa", args.agreement)
-    return agreement.along(found, benchmark, say, whitened_by=args.whiten)
+    return agreement.along(found, benchmark, say, whitened_by=whitened_by)
 
 
 def _follow(found: dict[str, Summary], args: argparse.Namespace, out: console.Printer, say) -> bool:
@@ -244,6 +266,8 @@ def _progress(found: Summary) -> str:
         text += f", {rate:.4g} pairs/s"
     if rate and found.steps and done < found.steps and isinstance(batch, int):
         text += f", {summary.duration((found.steps - done) * batch / rate)} to go at that rate"
+        if len(found.rows) == 1:
+            text += ", which includes compiling"
     return text
 
 

@@ -151,7 +151,8 @@ def _print_report(folder: Path, report: Report, out: Printer, say: Printer) -> N
     if report.dropped_pairs:
         say(f"dropped pairs: {report.dropped_pairs} {APART}")
     if report.pairs:
-        out(one_line(f"{folder}: {report.pairs} pairs from {report.shots} shots of {report.sources} sources."))
+        made = f"{report.pairs} pairs from {report.shots} shots of {report.sources} sources"
+        out(one_line(f"{folder}: {made}. Data hash: {report.data_hash}"))
     else:
         say(f"error: none of the {report.sources} sources gave a usable shot: nothing was written.")
 

@@ -35,9 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     overrides = [word for word in args.words if re.match(r"[\w.]+=", word)]
     configs = [Path(word) for word in args.words if word not in overrides]
     try:
+        inspect.rated(args.agreement, args.benchmark, args.whiten)  # not after hours of training
         runs = train(configs, args.seeds, args.workdir, data=args.data, overrides=overrides, say=out)
-    except (OSError, ValueError) as error:
-        errors(console.one_line(f"{parser.prog}: {error}"))
+    except (ImportError, OSError, ValueError) as error:
+        errors(console.lines(f"{parser.prog}: {error}"))
         return 2
     except KeyboardInterrupt:
         errors(f"{parser.prog}: stopped; run again to continue")

@@ -93,6 +93,7 @@ def test_differences_are_paired_and_at_one_step(found):
 def test_every_run_is_a_line_with_intervals_over_its_steps(found):
     figure = agreement.draw(found)
     assert len(figure.axes) == 2 * len(found.columns)
+    assert figure.get_suptitle() == f"Agreement with people, {found.title}. Bars are 95 % intervals."
     one, other = figure.axes[0].containers
     assert np.abs(one[0].get_xdata() - [20, 40]).max() < 1 and np.abs(other[0].get_xdata() - [40]).max() < 1
     np.testing.assert_allclose(one[0].get_ydata(), [found.scores["a", step]["SROCC"].value for step in (20, 40)])
@@ -132,15 +133,16 @@ def test_whitened_checkpoints_agree_as_their_release_does_and_whitening_is_kept(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--agreement", "none.csv"], "--data none.csv does not exist"),
+        (["--agreement", "none.csv"], ": none.csv does not exist"),
         (["--agreement", "{rated}", "--benchmark", "raid"], "responses.csv"),
         (["--agreement", "{rated}", "--benchmark", "nothing"], "there is no benchmark 'nothing'"),
         (["--agreement", "{folder}", "--benchmark", "imagenet-c"], "there are no human answers"),
         (["--agreement", "{rated}", "--whiten", "{folder}"], "is not a training set"),
+        (["--agreement", "{folder}"], "is none of the data sets of rated images. Expected:\n  TID2008: "),
     ],
 )
-def test_what_cannot_be_measured_is_one_line(runs, rated, options, message, capsys):
+def test_what_cannot_be_measured_is_said(runs, rated, options, message, capsys):
     options = [option.format(rated=rated, folder=rated.parent) for option in options]
     assert inspect.main([str(runs / "a"), *options]) == 2
     err = capsys.readouterr().err
-    assert message in err and "Traceback" not in err
+    assert message in err and "Traceback" not in err and "\\x0a" not in err

@@ -141,7 +141,7 @@ def test_text_and_json_say_the_same():
     for row in read["candidates"]:
         line = next(line for line in text.splitlines() if line.startswith(f"| {row['candidate']} "))
         for name in ("PSNR", "SSIM"):
-            mean, low, high = (answer.number(row["metrics"][name][key]) for key in ("mean", "low", "high"))
+            mean, low, high = (answer.four_digits(row["metrics"][name][key]) for key in ("mean", "low", "high"))
             assert f"{mean} [{low}, {high}]" in line
     assert len(read["pairs"]) == 15 and len(read["differences"]) == 3
     assert read["pairs"][1] == {

@@ -127,6 +127,13 @@ def test_the_verdict_follows_from_the_last_sign_of_life(run, capsys, beat, secon
     assert status == (1 if "not finite" in wanted else 0)
 
 
+def test_what_is_to_go_is_told_and_that_the_first_rate_includes_compiling(run, capsys):
+    write_log(run, [row(10)])
+    assert "20 pairs/s, 12 s to go at that rate, which includes compiling\n" in inspected(capsys, run)[1]
+    write_log(run, [row(10), row(20)])
+    assert "20 pairs/s, 8 s to go at that rate\n" in inspected(capsys, run)[1]
+
+
 def test_a_finished_run_that_goes_on_for_more_steps_is_running(run, capsys):
     write_beat(run, "running", 45)
     assert "verdict: running: at step 45" in inspected(capsys, run)[1]

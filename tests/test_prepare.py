@@ -103,6 +103,13 @@ def test_sources_are_found_at_any_depth_and_other_files_are_not_sources(prepared
     assert sources == {f"videos/{name}" for name in names}
 
 
+def test_what_was_written_is_printed_with_the_hash_that_runs_remember(prepared):
+    out, result = prepared
+    shots = manifest(out)
+    told = f"{out}: {sum(shot['pairs'] for shot in shots)} pairs from {len(shots)} shots of 6 sources. Data hash: "
+    assert result.stdout == f"{told}{json.loads((out / 'settings.json').read_text())['data_hash']}\n"
+
+
 def test_useless_and_broken_sources_are_reported_and_the_others_written(prepared):
     out, result = prepared
     reasons = skipped(out)

@@ -254,10 +254,9 @@ def test_a_difference_that_every_item_shares_is_sure_though_the_intervals_overla
     hard = np.random.default_rng(0).normal(0, 1, 30)
 
     def mean(values):
-        return statistics.Resampled(lambda chosen: {"mean": values[chosen].mean()}, np.arange(30))
+        return statistics.draw(lambda chosen: {"mean": values[chosen].mean()}, np.arange(30))
 
     first, second = mean(hard + 0.1), mean(hard)
     gap = statistics.difference(first, second)["mean"]
     assert gap.value == pytest.approx(0.1) and gap.low == pytest.approx(0.1) and gap.high == pytest.approx(0.1)
-    low = statistics.bootstrap(*first)["mean"].low
-    assert low < statistics.bootstrap(*second)["mean"].high
+    assert statistics.intervals(first)["mean"].low < statistics.intervals(second)["mean"].high

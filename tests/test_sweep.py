@@ -36,6 +36,9 @@ def test_a_run_that_fails_costs_no_other_and_what_is_finished_is_not_trained_aga
         (["configs/none.py"], "no configuration file"),
         (["configs/tiny.py", "batch=none"], "batch must be"),
         (["configs/spips_alex.py"], "spips_alex.py"),
+        (["configs/tiny.py", "--agreement", "none.csv"], "none.csv does not exist"),
+        (["configs/tiny.py", "--whiten", "none"], "--whiten and --benchmark go with --agreement"),
+        (["configs/tiny.py", "--agreement", "none.csv", "--whiten", "none"], "none is not a training set"),
     ],
 )
 def test_wrong_arguments_are_one_line_before_anything_is_trained(clip_pairs, tmp_path, capsys, words, message):

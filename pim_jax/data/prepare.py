@@ -47,6 +47,7 @@ class Report(NamedTuple):
       dropped_pairs: how many times a frame and the next were no pair, as they are not 1/30 s apart.
       skipped: name and reason of each source that gave no pair or broke off.
       notes: name of a source, and what was done with it that its user may not expect.
+      data_hash: of what was written, as runs remember it; empty if nothing was.
     """
 
     sources: int
@@ -56,6 +57,7 @@ class Report(NamedTuple):
     dropped_pairs: int
     skipped: list[tuple[str, str]]
     notes: list[tuple[str, str]]
+    data_hash: str = ""
 
 
 class Shard(NamedTuple):
@@ -128,7 +130,8 @@ def prepare(
     report = _report(summaries, sources.refused)
     if report.pairs:
         _join(partial / "dataset", tasks, summaries, engine)
-        _describe(partial / "dataset", summaries, licence_of, full_settings, report)
+        data_hash = _describe(partial / "dataset", summaries, licence_of, full_settings, report)
+        report = report._replace(data_hash=data_hash)
         os.rename(partial / "dataset", out)
     shutil.rmtree(partial)
     return report
@@ -239,8 +242,8 @@ def _slices(tasks: list[Part], ends: list[int], first: int, last: int) -> Iterat
             yield tasks[number].records, end - start, max(first - start, 0), min(last, end) - start
 
 
-def _describe(directory: Path, summaries: list[dict], licence_of: dict, settings: dict, report: Report) -> None:
-    """Writes what stands beside the records."""
+def _describe(directory: Path, summaries: list[dict], licence_of: dict, settings: dict, report: Report) -> str:
+    """Writes what stands beside the records, and returns their `data_hash`."""
     lines, first_record = [], 0
     for summary in summaries:
         for shot in summary["shots"]:
@@ -259,6 +262,7 @@ def _describe(directory: Path, summaries: list[dict], licence_of: dict, settings
     (directory / "skipped.jsonl").write_text(
         "".join(json.dumps({"source": source, "reason": reason}) + "\n" for source, reason in report.skipped)
     )
+    return data_hash
 
 
 def _report(summaries: list[dict], refused: dict[str, str]) -> Report:

@@ -7,27 +7,21 @@ from typing import Any
 
 from pim_jax.console import one_line
 from pim_jax.evaluation.comparison import Comparison, Row, Spread
-from pim_jax.evaluation.markdown import table
+from pim_jax.evaluation.markdown import cell, table
 from pim_jax.evaluation.statistics import Estimate
 from pim_jax.metrics import Metric
 
 MOST_DIFFERENCES = 30  # that are printed; all are in the JSON file
 
 
-def number(value: float) -> str:
-    """A distance or a rate with four digits.
+def four_digits(value: float) -> str:
+    """A distance or a rate.
 
     Examples:
-      >>> number(0.0123456), number(-31.5), number(float("nan"))
+      >>> four_digits(0.0123456), four_digits(-31.5), four_digits(float("nan"))
       ('0.01235', '-31.50', '-')
     """
     return "-" if math.isnan(value) else f"{value:#.4g}".removesuffix(".")
-
-
-def cell(estimate: Estimate) -> str:
-    """A figure with its interval, if there is one."""
-    value, low, high = map(number, estimate)
-    return value if math.isnan(estimate.low) else f"{value} [{low}, {high}]"
 
 
 def percent(estimate: Estimate) -> str:
@@ -51,9 +45,9 @@ def text(comparison: Comparison) -> str:
     rows = []
     for row in comparison.rows:
         spreads = [row.spreads.get(name) for name in metrics]
-        means = [cell(spread.mean) if spread else "-" for spread in spreads]
-        ends = [number(spreads[0].median), one_line(spreads[0].worst.name)] if spreads[0] else ["-", "-"]
-        rate = number(row.bits_per_pixel.value)
+        means = [cell(spread.mean, four_digits) if spread else "-" for spread in spreads]
+        ends = [four_digits(spreads[0].median), one_line(spreads[0].worst.name)] if spreads[0] else ["-", "-"]
+        rate = four_digits(row.bits_per_pixel.value)
         rows.append([one_line(str(row.candidate)), str(row.count), rate, *means, *ends])
     parts = ["Mean distances with 95 % intervals that resample the images; lower is closer.", table([header, *rows])]
     if comparison.differences:
@@ -77,9 +71,10 @@ def text(comparison: Comparison) -> str:
 def lines(row: Row) -> Iterator[str]:
     """What there is to say of a single candidate besides its means."""
     for name, (mean, median, _, worst) in row.spreads.items():
-        interval = "" if math.isnan(mean.low) else f"95 % interval {number(mean.low)} to {number(mean.high)}, "
-        yield f"{name}: {interval}median {number(median)}, worst {one_line(worst.name)}"
-    yield f"{number(row.bits_per_pixel.value)} bits per pixel"
+        _, low, high = map(four_digits, mean)
+        interval = "" if math.isnan(mean.low) else f"95 % interval {low} to {high}, "
+        yield f"{name}: {interval}median {four_digits(median)}, worst {one_line(worst.name)}"
+    yield f"{four_digits(row.bits_per_pixel.value)} bits per pixel"
 
 
 def _differences(comparison: Comparison) -> Iterator[list[str]]:
@@ -87,7 +82,7 @@ def _differences(comparison: Comparison) -> Iterator[list[str]]:
         cells = []
         for name in comparison.distances:
             gap = difference.gaps.get(name)
-            cells.append(f"{cell(gap.mean)}, {gap.first_closer} : {gap.second_closer}" if gap else "-")
+            cells.append(f"{cell(gap.mean, four_digits)}, {gap.first_closer} : {gap.second_closer}" if gap else "-")
         yield [one_line(f"{difference.first} - {difference.second}"), str(difference.count), *cells]
 
 

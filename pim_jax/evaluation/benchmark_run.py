@@ -17,7 +17,7 @@ import numpy as np
 from pim_jax.console import Printer
 from pim_jax.data import isolated
 from pim_jax.evaluation import datasets, loading, markdown, outputs, progress, report
-from pim_jax.evaluation.datasets.benchmark import Benchmark, differences
+from pim_jax.evaluation.datasets.benchmark import Benchmark, Resamples
 from pim_jax.evaluation.measure import Measured, measure
 from pim_jax.evaluation.outputs import CsvOutput, attempt
 from pim_jax.evaluation.store import Store
@@ -69,9 +69,10 @@ def run(args: argparse.Namespace, command: str, out: Printer, say: Callable[[str
 
             distances, problems = measured(benchmark, loaded, say, done=add)
             _drop_unmeasured(distances, skipped, problems)
-            scores = {name: benchmark.scores(values) for name, values in distances.items()}
+            resamples = Resamples(benchmark)
+            scores = {name: resamples.scores(values) for name, values in distances.items()}
             out(markdown.tables(scores))
-            gaps = differences(benchmark, distances)
+            gaps = resamples.differences(distances)
             if gaps:
                 out(
                     f"\nDifferences from {next(iter(distances))} on the same resamples:\n\n{markdown.differences(gaps)}"

@@ -1,7 +1,7 @@
 """Scores of several metrics as text."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pim_jax.evaluation.statistics import Estimate
 
@@ -25,7 +25,7 @@ def tables(scores: Mapping[str, Mapping[str, Estimate]]) -> str:
     main, others = columns[:MAIN_COLUMNS], columns[MAIN_COLUMNS:]
     tables = [table([["", *main], *([name, *(cell(row[c]) for c in main)] for name, row in scores.items())])]
     if others:
-        rows = ([column, *(number(row[column].value) for row in scores.values())] for column in others)
+        rows = ([column, *(score(row[column].value) for row in scores.values())] for column in others)
         tables.append(table([["", *scores], *rows]))
     return "\n\n".join(tables)
 
@@ -43,13 +43,23 @@ def differences(gaps: Mapping[str, Mapping[str, Estimate]]) -> str:
     return table([["", *columns], *([name, *(cell(row[c]) for c in columns)] for name, row in gaps.items())])
 
 
-def number(value: float) -> str:
-    """A score with the digits that mean something."""
+def score(value: float) -> str:
+    """A score with the digits that mean something.
+
+    Examples:
+      >>> score(0.0123456), score(-31.5), score(float("nan"))
+      ('0.012', '-31.50', '-')
+    """
     return "-" if math.isnan(value) else f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
-def cell(estimate: Estimate) -> str:
-    """A score with its interval, if there is one."""
+def cell(estimate: Estimate, number: Callable[[float], str] = score) -> str:
+    """A figure with its interval, if there is one.
+
+    Args:
+      estimate: the figure.
+      number: writes a number.
+    """
     value, low, high = map(number, estimate)
     return value if math.isnan(estimate.low) else f"{value} [{low}, {high}]"
 

@@ -14,7 +14,7 @@ from pim_jax.evaluation import answer, curves, made, page, pictures, progress
 from pim_jax.evaluation.compare import Candidate, Match
 from pim_jax.evaluation.comparison import FEW, Comparison, Saving
 from pim_jax.evaluation.datasets.benchmark import Benchmark
-from pim_jax.evaluation.markdown import MAIN_COLUMNS, number
+from pim_jax.evaluation.markdown import MAIN_COLUMNS, cell, score
 from pim_jax.evaluation.page import Cell
 from pim_jax.evaluation.pictures import Pair, Picture
 from pim_jax.evaluation.statistics import Estimate
@@ -175,8 +175,9 @@ def _answer(comparison: Comparison) -> str:
     ]
     best = rows[0]
     lines.append(
-        f"{best.candidate} is closest to the originals by {first}: {answer.cell(best.spreads[first].mean)}, at "
-        f"{answer.number(best.bits_per_pixel.value)} bits per pixel."
+        f"{best.candidate} is closest to the originals by {first}: "
+        f"{cell(best.spreads[first].mean, answer.four_digits)}, "
+        f"at {answer.four_digits(best.bits_per_pixel.value)} bits per pixel."
     )
     html = page.bullets(lines)
     html += page.paragraphs(
@@ -190,7 +191,7 @@ def _answer(comparison: Comparison) -> str:
         cells = [_figure(row.count, str(row.count)), _figure(row.bits_per_pixel.value)]
         for name in comparison.distances:
             spread = row.spreads.get(name)
-            cells.append(_estimate(spread.mean, answer.number) if spread else Cell("-"))
+            cells.append(_estimate(spread.mean, answer.four_digits) if spread else Cell("-"))
         spread = row.spreads.get(first)
         cells += [_figure(spread.median), Cell(spread.worst.name)] if spread else [Cell("-"), Cell("-")]
         table.append((str(row.candidate), cells))
@@ -207,7 +208,7 @@ def _saved(saving: Saving, metric: str) -> str:
 
 
 def _figure(value: float, text: str | None = None) -> Cell:
-    return Cell(answer.number(value) if text is None else text, value=value)
+    return Cell(answer.four_digits(value) if text is None else text, value=value)
 
 
 def _estimate(estimate: Estimate, shown: Callable[[float], str], strong: bool = False) -> Cell:
@@ -250,7 +251,7 @@ def _differences(comparison: Comparison) -> str:
                 cells += [Cell("-"), Cell("-")]
                 continue
             sure = gap.mean.low > 0 or gap.mean.high < 0
-            cells.append(_estimate(gap.mean, answer.number, sure))
+            cells.append(_estimate(gap.mean, answer.four_digits, sure))
             cells.append(Cell(f"{gap.first_closer} : {gap.second_closer}", value=gap.first_closer - gap.second_closer))
         rows.append((f"{difference.first} \N{MINUS SIGN} {difference.second}", cells))
     text = (
@@ -358,10 +359,10 @@ class _Gallery:
         name = next(iter(self._comparison.distances))
         rivals = []
         for index, view in zip(indices, views, strict=True):
-            pair, distance = self._comparison.pairs[index], self._comparison.distances[name][index]
-            caption = (
-                f"{pair.candidate}: {answer.number(distance)}, {answer.number(self._comparison.rate(index))} bit/pixel"
-            )
+            pair = self._comparison.pairs[index]
+            figures = self._comparison.distances[name][index], self._comparison.rate(index)
+            distance, rate = map(answer.four_digits, figures)
+            caption = f"{pair.candidate}: {distance}, {rate} bit/pixel"
             rivals.append((caption, view.distorted, self._map(view, pair)))
         return page.contest(text, views[0].reference, rivals)
 
@@ -421,7 +422,7 @@ def _gaps(gaps: Mapping[str, Mapping[str, Estimate]], first: str) -> str:
         return ""
     columns = list(next(iter(gaps.values())))[:MAIN_COLUMNS]
     rows = (
-        (name, [_estimate(row[c], number, row[c].low > 0 or row[c].high < 0) for c in columns])
+        (name, [_estimate(row[c], score, row[c].low > 0 or row[c].high < 0) for c in columns])
         for name, row in gaps.items()
     )
     return page.table(f"Differences from {first} on the same resamples", "Metric", columns, rows)
@@ -430,9 +431,9 @@ def _gaps(gaps: Mapping[str, Mapping[str, Estimate]], first: str) -> str:
 def _cell(scores: Mapping[str, Mapping[str, Estimate]], name: str, column: str, higher_is_better: bool) -> Cell:
     value, low, high = scores[name][column]
     values = [row[column].value for row in scores.values()]
-    best = higher_is_better and len(values) > 1 and not math.isnan(value) and number(value) == number(np.nanmax(values))
-    interval = "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
-    return Cell(number(value), interval, best)
+    best = higher_is_better and len(values) > 1 and not math.isnan(value) and score(value) == score(np.nanmax(values))
+    interval = "" if math.isnan(low) else f"[{score(low)}, {score(high)}]"
+    return Cell(score(value), interval, best)
 
 
 def _cases(cases: Sequence[_Case], mapped: MapMetric | None) -> str:

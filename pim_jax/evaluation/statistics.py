@@ -326,60 +326,50 @@ def elo(wins: np.ndarray) -> np.ndarray:
 
 
 class Resampled(NamedTuple):
-    """What `bootstrap` takes: a statistic of items, and the group of each item."""
+    """What `draw` takes: a statistic of items, and the group of each item."""
 
     statistic: Callable[[np.ndarray], Mapping[str, float]]
     groups: np.ndarray
 
 
-def difference(first: Resampled, second: Resampled) -> dict[str, Estimate]:
+class Drawn(NamedTuple):
+    """Statistics of all items and of resamples of them.
+
+    Attributes:
+      values: of all items, by name.
+      resamples: [resamples, names].
+      groups: how many there are. No interval can be told from fewer than two.
+    """
+
+    values: Mapping[str, float]
+    resamples: np.ndarray
+    groups: int
+
+
+def difference(first: Drawn, second: Drawn) -> dict[str, Estimate]:
     """First minus second with 95 % intervals, both computed of the same resamples.
 
     What both have in common, such as photographs that are hard for every metric, is in neither the difference nor its
     interval. So this says whether one is better, which two overlapping intervals do not.
 
     Args:
-      first, second: of the same items in the same groups.
+      first, second: of the same items in the same groups, drawn by the same seed.
 
     Examples:
       >>> values = np.arange(10.0)
-      >>> mean = lambda of: Resampled(lambda chosen: {"mean": of[chosen].mean()}, values)
+      >>> mean = lambda of: draw(lambda chosen: {"mean": of[chosen].mean()}, values)
       >>> estimate = difference(mean(values), mean(values - 1))["mean"]
       >>> estimate.value, round(estimate.low, 6), round(estimate.high, 6)
       (1.0, 1.0, 1.0)
     """
-
-    def statistic(chosen: np.ndarray) -> dict[str, float]:
-        other = second.statistic(chosen)
-        return {name: value - other[name] for name, value in first.statistic(chosen).items()}
-
-    return bootstrap(statistic, first.groups)
+    values = {name: value - second.values[name] for name, value in first.values.items()}
+    return intervals(Drawn(values, first.resamples - second.resamples, first.groups))
 
 
 def bootstrap(
     statistic: Callable[[np.ndarray], Mapping[str, float]], groups: np.ndarray, *, resamples: int = 1000, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Statistics with their 95 % intervals, by the bootstrap over groups.
-
-    Whole groups are drawn with replacement, such as a photograph with all of its distorted versions. Ratings of one
-    photograph are not independent; intervals that take them for independent are too narrow. Intervals are percentiles
-    of the resamples, corrected for bias, and moved outwards for few groups as Student's t is. Both corrections matter
-    for correlations over a dozen photographs: in a simulation, plain percentiles held the truth 80 times in 100, and
-    these 87 times.
-
-    Args:
-      statistic: from indices of items to values by name, the same names each time. A resample whose value is NaN is
-        left out.
-      groups: [items] the group of each item, numbers or strings. Where items are independent, each has its own.
-      resamples: how many times to draw.
-      seed: of the draws, so that two calls agree.
-
-    Returns:
-      the statistic of all items and its interval, by name; no interval if there are fewer than two groups.
-
-    References:
-      Efron, Nonparametric standard errors and confidence intervals, 1981, section 7. Hesterberg, What teachers should
-      know about the bootstrap, 2015, section 5.3 (expanded percentiles).
+    """Statistics with their 95 % intervals, by the bootstrap over groups: the `intervals` of what `draw` draws.
 
     Examples:
       >>> values = np.arange(100.0)
@@ -387,11 +377,36 @@ def bootstrap(
       >>> estimate.value, 42 < estimate.low < 45, 54 < estimate.high < 57
       (49.5, True, True)
     """
+    return intervals(draw(statistic, groups, resamples=resamples, seed=seed))
+
+
+def draw(
+    statistic: Callable[[np.ndarray], Mapping[str, float]], groups: np.ndarray, *, resamples: int = 1000, seed: int = 0
+) -> Drawn:
+    """Statistics of all items, and of items whose groups are drawn with replacement.
+
+    Whole groups are drawn, such as a photograph with all of its distorted versions. Ratings of one photograph are not
+    independent; intervals that take them for independent are too narrow.
+
+    Args:
+      statistic: from indices of items to values by name, the same names each time.
+      groups: [items] the group of each item, numbers or strings. Where items are independent, each has its own.
+      resamples: how many times to draw.
+      seed: of the draws, so that two calls agree.
+
+    Returns:
+      what was drawn; no resamples if there are fewer than two groups.
+
+    Examples:
+      >>> drawn = draw(lambda chosen: {"items": len(chosen)}, np.array([1, 1, 2, 2]), resamples=3)
+      >>> drawn.values, drawn.resamples.tolist(), drawn.groups
+      ({'items': 4}, [[4.0], [4.0], [4.0]], 2)
+    """
     groups = np.unique(np.asarray(groups), return_inverse=True)[1]
     values = statistic(np.arange(len(groups)))
     sizes = np.bincount(groups)
     if len(sizes) < 2:
-        return {name: Estimate(float(value)) for name, value in values.items()}
+        return Drawn(values, np.empty((0, len(values))), len(sizes))
     items, starts = np.argsort(groups, kind="stable"), np.cumsum(sizes) - sizes
     rng = np.random.default_rng(seed)
     drawn = np.empty((resamples, len(values)))
@@ -400,9 +415,33 @@ def bootstrap(
         ends = np.cumsum(sizes[group])
         places = np.repeat(starts[group] - ends + sizes[group], sizes[group]) + np.arange(ends[-1])
         row[:] = list(statistic(items[places]).values())
+    return Drawn(values, drawn, len(sizes))
+
+
+def intervals(drawn: Drawn) -> dict[str, Estimate]:
+    """The statistics of all items with their 95 % intervals.
+
+    Intervals are percentiles of the resamples, corrected for bias, and moved outwards for few groups as Student's t is.
+    Both corrections matter for correlations over a dozen photographs: in a simulation, plain percentiles held the truth
+    80 times in 100, and these 87 times. A resample whose value is NaN is left out.
+
+    Args:
+      drawn: by `draw`.
+
+    Returns:
+      by name; no interval if there are fewer than two groups.
+
+    References:
+      Efron, Nonparametric standard errors and confidence intervals, 1981, section 7. Hesterberg, What teachers should
+      know about the bootstrap, 2015, section 5.3 (expanded percentiles).
+
+    Examples:
+      >>> intervals(draw(lambda chosen: {"items": len(chosen)}, np.array([1, 1, 2, 2])))
+      {'items': Estimate(value=4.0, low=4.0, high=4.0)}
+    """
     return {
-        name: Estimate(float(value), *_interval(value, column, len(sizes)))
-        for (name, value), column in zip(values.items(), drawn.T, strict=True)
+        name: Estimate(float(value), *_interval(value, column, drawn.groups))
+        for (name, value), column in zip(drawn.values.items(), drawn.resamples.T, strict=True)
     }
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from pim_jax import metrics
 from pim_jax.evaluation import benchmark_run, markdown, progress
-from pim_jax.evaluation.datasets.benchmark import Benchmark, differences
+from pim_jax.evaluation.datasets.benchmark import Benchmark, Resamples
 from pim_jax.evaluation.statistics import Estimate
 from pim_jax.metric import Pim
 from pim_jax.training import curves, whiten
@@ -90,13 +90,12 @@ def along(
     if not measured:
         raise ValueError(f"no pair could be measured: {next(iter(problems.values()))}")
     first = next(iter(found))
-    scores, gaps = {}, {}
+    resamples, scores, gaps = Resamples(benchmark), {}, {}
     with progress.bar(len(measured), "resampling for the intervals", say, unit="checkpoint") as bar:
         for (run, step), values in measured.items():
-            scores[run, step] = benchmark.scores(values)
+            scores[run, step] = resamples.scores(values)
             if run != first and (first, step) in measured:
-                pair = {"first": measured[first, step], "this": values}
-                gaps[run, step] = differences(benchmark, pair)["this"]
+                gaps[run, step] = resamples.difference(values, measured[first, step])
             bar.update()
     title = benchmark.title + (f", whitened by {whitened_by}" if whitened_by else "")
     return Agreement(title, scores, gaps, problems)
@@ -123,7 +122,8 @@ def draw(agreement: Agreement) -> Figure:
     if agreement.gaps:
         kinds.append((f",\nminus that of {runs[0]}", agreement.gaps))
     figure = Figure(figsize=(1 + 2.9 * len(columns), 0.9 + 2.6 * len(kinds)), layout="constrained")
-    figure.suptitle(agreement.title, fontsize=10, parse_math=False, wrap=True)
+    title = f"Agreement with people, {agreement.title}. Bars are 95 % intervals."
+    figure.suptitle(title, fontsize=10, parse_math=False, wrap=True)
     panels = figure.subplots(len(kinds), len(columns), sharex=True, squeeze=False)
     steps = [step for _, step in agreement.scores if step is not None]
     reach = 0.012 * (max(steps, default=0) - min(steps, default=0))  # apart, so that no interval hides another

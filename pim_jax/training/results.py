@@ -109,4 +109,4 @@ def _step(of: Summary) -> int | None:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else markdown.number(value)
+    return "-" if value is None else markdown.score(value)

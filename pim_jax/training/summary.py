@@ -161,7 +161,7 @@ def _by_beat(summary: Summary, beat: Beat) -> str:
         case "finished":
             return _finished(summary, beat.step)
         case "stopped":
-            return f"stopped by {beat.reason}; {_saved(summary)}, and train.py continues it"
+            return f"stopped by {beat.reason}; {_saved(summary)}, and the same command continues it"
         case "not finite":
             return f"not finite: {beat.reason}"
         case "failed":
@@ -172,7 +172,7 @@ def _by_beat(summary: Summary, beat: Beat) -> str:
             return f"running: {at}{ahead}"
     return (
         f"killed {at}: its last sign of life was {duration(beat.age)} ago, and it did not say how it ended; "
-        f"{_saved(summary)}, and train.py continues it"
+        f"{_saved(summary)}, and the same command continues it"
     )
 
 

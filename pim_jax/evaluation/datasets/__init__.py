@@ -53,7 +53,7 @@ def read(
     if name not in _READERS:
         raise ValueError(f"there is no benchmark {name!r}: choose from {', '.join(NAMES)}")
     if not data.exists():
-        raise FileNotFoundError(f"--data {data} does not exist")
+        raise FileNotFoundError(f"{data} does not exist")
     reader, options = _READERS[name], {}
     if tuple(shifts) != (0,):
         options["shifts"] = shifts

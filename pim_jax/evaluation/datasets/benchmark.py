@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pim_jax.evaluation import statistics
 from pim_jax.evaluation.pictures import Pair
-from pim_jax.evaluation.statistics import Estimate, Resampled
+from pim_jax.evaluation.statistics import Drawn, Estimate, Resampled
 
 
 class Disagreement(NamedTuple):
@@ -63,25 +63,48 @@ class Benchmark(Protocol):
         ...
 
 
-def differences(benchmark: Benchmark, distances: Mapping[str, np.ndarray]) -> dict[str, dict[str, Estimate]]:
-    """How much better each metric is than the first, on the pairs that both measured.
+class Resamples:
+    """Scores and their differences, with intervals. The distances of a metric are resampled once for all of these.
 
     Args:
-      benchmark: where it says how people answered; another has no differences.
-      distances: [pairs] by metric.
-
-    Returns:
-      by each metric but the first, its `scores` minus those of the first.
+      benchmark: which the distances are of.
     """
-    if not benchmark.higher_is_better:
-        return {}
-    first, *others = distances
-    found = {}
-    for name in others:
-        both = ~np.isnan(distances[name]) & ~np.isnan(distances[first])
-        of = (benchmark.resampled(np.where(both, distances[metric], np.nan)) for metric in (name, first))
-        found[name] = statistics.difference(*of)
-    return found
+
+    def __init__(self, benchmark: Benchmark):
+        self._benchmark = benchmark
+        self._drawn: dict[bytes, Drawn] = {}  # by the distances
+
+    def scores(self, distances: np.ndarray) -> dict[str, Estimate]:
+        """The benchmark's `scores`."""
+        if not self._benchmark.higher_is_better:
+            return self._benchmark.scores(distances)
+        return statistics.intervals(self._draw(distances))
+
+    def difference(self, distances: np.ndarray, others: np.ndarray) -> dict[str, Estimate]:
+        """How much better a metric is than another on the pairs that both measured: its `scores` minus the other's.
+
+        Args:
+          distances, others: [pairs] of the one and the other, in a benchmark that says how people answered.
+        """
+        both = ~np.isnan(distances) & ~np.isnan(others)
+        return statistics.difference(*(self._draw(np.where(both, values, np.nan)) for values in (distances, others)))
+
+    def differences(self, distances: Mapping[str, np.ndarray]) -> dict[str, dict[str, Estimate]]:
+        """The `difference` of each metric from the first; none in a benchmark that does not say how people answered.
+
+        Args:
+          distances: [pairs] by metric.
+        """
+        if not self._benchmark.higher_is_better:
+            return {}
+        first, *others = distances
+        return {name: self.difference(distances[name], distances[first]) for name in others}
+
+    def _draw(self, distances: np.ndarray) -> Drawn:
+        key = distances.tobytes()
+        if key not in self._drawn:
+            self._drawn[key] = statistics.draw(*self._benchmark.resampled(distances))
+        return self._drawn[key]
 
 
 def contradicted(scores: Mapping[str, Mapping[str, Estimate]], column: str, *, chance: float, advice: str) -> list[str]:

@@ -7,13 +7,13 @@ members that saw neither its reference nor its distorted versions) and one check
 all references. Features are kept in the user's cache folder, so that a run that was stopped goes on from there.
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from pim_jax import configuration, provenance, stored
+from pim_jax.evaluation.outputs import CsvOutput
 from pim_jax.spips import parts
 from pim_jax.spips.metric import FORMAT
 from pim_jax.training.log import Log
@@ -21,7 +21,6 @@ from pim_jax.training.spips import answers as human
 from pim_jax.training.spips import features, fit
 from pim_jax.training.spips.answers import Answers
 from pim_jax.training.spips.config import SpipsConfig
-from pim_jax.writing import replacing
 
 
 def run(config: SpipsConfig, *, name: str, workdir: Path, data: Path | None, commit: str | None) -> None:
@@ -98,8 +97,9 @@ def _cross_validate(config: SpipsConfig, answers: Answers, found: np.ndarray, wo
         log.say(
             f"{measure} on references held out: {np.mean(values):.4f} ± {np.std(values):.4f} over {len(values)} folds"
         )
-    with replacing(workdir / "held_out.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["reference", "distorted", "fold", "score", "distance"])
-        for pair, row in zip(answers.pairs, zip(folds, answers.scores, distances, strict=True), strict=True):
-            table.writerow([pair.reference.path.name, pair.distorted.path.name, *row])
+    numbers = zip(folds, answers.scores, distances, strict=True)
+    table = CsvOutput(workdir / "held_out.csv", ["reference", "distorted", "fold", "score", "distance"], log.say)
+    table.finish(
+        [pair.reference.path.name, pair.distorted.path.name, *row]
+        for pair, row in zip(answers.pairs, numbers, strict=True)
+    )
