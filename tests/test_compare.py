@@ -532,6 +532,19 @@ def test_a_long_list_of_unmatched_images_is_cut(folders, weights, capsys):
     assert len(err.splitlines()) < 15
 
 
+def test_each_metric_keeps_its_column_where_it_cannot_measure_a_pair(tmp_path, capsys):
+    """SSIM takes pictures from 11 x 11, and MDSI smaller ones too."""
+    ref, out = tmp_path / "ref", tmp_path / "out"
+    for name, size, mean in (("a", (10, 12), "mean of 0, 1"), ("b", (48, 64), "mean of 1, 2")):
+        write(ref / f"{name}.png", 1, size=size)
+        write(out / f"{name}.png", 1, noise=9, size=size)
+        status, printed, err = run(capsys, ref, out, "--metrics", "ssim,mdsi")
+        rows = dict(line.split("\t", 1) for line in printed.splitlines() if not line.startswith("#"))
+        assert status == 1 and "SSIM needs at least 11 x 11" in err
+        assert re.fullmatch(r"-\t0\.\d+", rows["a"])
+        assert [value == "-" for value in rows[mean].split("\t")] == [name == "a", False]
+
+
 def test_failed_pairs_are_reported_after_the_others_are_scored(folders, weights, capsys, tmp_path):
     ref, out = folders
     truncate(out / "a.bmp")

@@ -69,7 +69,7 @@ def run(
             written = []
             if processes.first():
                 if args.a.is_dir():
-                    _answer(comparison, metrics, out, say)
+                    _answer(comparison, out, say)
                 written += _write(metrics, comparison, args, command, table, say)
             written.append(maps.draw())
             if args.report and processes.first():
@@ -141,26 +141,36 @@ def _printing(out: Printer, comparison: Comparison, args: argparse.Namespace) ->
 
     def show(result: Measured, bar: tqdm) -> None:
         pair = comparison.pairs[result.index]
-        if not result.problems and not (several and args.a.is_dir()):
+        if result.distances and not (several and args.a.is_dir()):
             name = pair.distorted.name if several else pair.name
-            values = "\t".join(f"{distance:.6g}" for distance in result.distances.values())
             with bar.external_write_mode(file=sys.stdout):
-                out(f"{one_line(name)}\t{values}")
+                out(one_line(name) + _columns(comparison, result.distances))
         if out.closed and not (args.csv or args.json or args.maps or args.report):
             raise BrokenPipeError  # nobody wants to know
 
     return show
 
 
-def _answer(comparison: Comparison, metrics: Mapping[str, Metric], out: Printer, say: Callable[[str], None]) -> None:
+def _columns(comparison: Comparison, values: Mapping[str, float]) -> str:
+    """A column for each metric, "-" where it measured nothing."""
+    return "".join(f"\t{values[name]:.6g}" if name in values else "\t-" for name in comparison.distances)
+
+
+def _measured(comparison: Comparison) -> str:
+    """How many images each mean is of: one number if it is the same for all metrics, else one for each."""
+    counts = [int((~np.isnan(distances)).sum()) for distances in comparison.distances.values()]
+    return ", ".join(map(str, counts if len({*counts}) > 1 else counts[:1]))
+
+
+def _answer(comparison: Comparison, out: Printer, say: Callable[[str], None]) -> None:
     if comparison.is_empty:
         return
     if len(comparison.candidates) > 1:
         out("\n" + answer.text(comparison))
     else:
         [row] = comparison.rows
-        means = "\t".join(f"{row.spreads[name].mean.value:.6g}" for name in metrics if name in row.spreads)
-        out(f"mean of {row.count}\t{means}")
+        means = {name: spread.mean.value for name, spread in row.spreads.items()}
+        out(f"mean of {_measured(comparison)}{_columns(comparison, means)}")
         for line in answer.lines(row):
             out(f"# {line}")
     for doubt in comparison.doubts if len(comparison.candidates) > 1 else ():
