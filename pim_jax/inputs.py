@@ -197,30 +197,47 @@ def mask_of(given: Any, convention: Convention = CONTRACT) -> jax.Array:
     return mask if convention.channels == "last" else jnp.moveaxis(mask, -3, -1)
 
 
-def check_embeddings(z_x: Any, z_y: Any) -> None:
+def check_embeddings(like: Any, z_x: Any, z_y: Any) -> None:
     """Checks that two embeddings can be compared.
 
     Args:
+      like: a pytree such as `embed` returns, of arrays of any size, or of what stands for them.
       z_x, z_y: pytrees of arrays with the number of images leading; either may hold one image against a batch.
 
     Raises:
-      TypeError: one holds something else than arrays.
+      TypeError: one is no such pytree: it is an image, or comes from another kind of metric.
       ValueError: they are of images of different sizes, of different metrics, or of numbers of images that do not fit.
 
     Examples:
-      >>> check_embeddings([np.zeros((1, 4))], [np.zeros((2, 3))])
+      >>> check_embeddings([np.zeros((1, 1))], [np.zeros((1, 4))], [np.zeros((2, 3))])
       Traceback (most recent call last):
       ValueError: the embeddings are not of one metric and one size of images: their shapes are [(4,)] and [(3,)]
     """
+    for name, z in (("z_x", z_x), ("z_y", z_y)):
+        if _form(z) != _form(like):
+            raise TypeError(f"{name} must be what `embed` of this metric returns, not {_kind(z)}: use embed(image)")
     leaves_x, leaves_y = jax.tree.leaves(z_x), jax.tree.leaves(z_y)
-    if not all(leaves and all(hasattr(leaf, "shape") for leaf in leaves) for leaves in (leaves_x, leaves_y)):
-        raise TypeError(f"embeddings are what `embed` returns, not {type(z_x).__name__} and {type(z_y).__name__}")
     shapes_x, shapes_y = ([leaf.shape[1:] for leaf in leaves] for leaves in (leaves_x, leaves_y))
     if shapes_x != shapes_y:
         raise ValueError(
             f"the embeddings are not of one metric and one size of images: their shapes are {shapes_x} and {shapes_y}"
         )
     _check_counts({"z_x": leaves_x[0].shape[0], "z_y": leaves_y[0].shape[0]})
+
+
+def embedding(metric: Any) -> Any:
+    """What a metric's `embed` returns of one small image, with the shapes of arrays in their place."""
+    return jax.eval_shape(metric.embed, jax.ShapeDtypeStruct((1, *[metric.smallest_size] * 2, 3), jnp.float32))
+
+
+def _form(z: Any) -> tuple:
+    """What holds the arrays of a pytree, and how many axes they have; how many there are may depend on the size."""
+    leaves = jax.tree.leaves(z)
+    return None if hasattr(z, "shape") else type(z), {getattr(leaf, "ndim", None) for leaf in leaves}
+
+
+def _kind(z: Any) -> str:
+    return f"an array of shape {z.shape}" if hasattr(z, "shape") else f"{type(z).__name__}"
 
 
 def mask_of_embeddings(embed: Callable, z_x: Any, z_y: Any, given: Any) -> jax.Array:

@@ -34,6 +34,7 @@ DEFAULT_SEED = 0
 DEFAULT_SAMPLES = 1
 
 Embedding = tuple[Mixture, ...]
+_EMBEDDING = (Mixture(means=np.zeros((0,) * 5), logits=np.zeros((0,) * 4)),)  # of a single band and no image
 
 
 def _shapes(model: ModelConfig) -> networks.Params:
@@ -185,10 +186,10 @@ class Pim:
           [N] float32.
 
         Raises:
-          TypeError: they are no embeddings.
+          TypeError: they are no embeddings of PIM.
           ValueError: they are of images of different sizes, or of other weights; or as `distance`.
         """
-        inputs.check_embeddings(z_x, z_y)
+        inputs.check_embeddings(_EMBEDDING, z_x, z_y)
         if mask is not None:
             mask = inputs.mask_of_embeddings(self.embed, z_x, z_y, mask)
         return _between(self, z_x, z_y, mask, _key(key), _samples(num_samples))

@@ -155,9 +155,11 @@ def test_the_number_of_images_may_be_symbolic_and_their_size_may_not():
 
 
 def test_what_embed_does_not_return_is_no_embedding():
-    for wrong in ((), None, [0.5], {"band": "text"}):
-        with pytest.raises(TypeError, match="embeddings are what `embed` returns, not"):
-            inputs.check_embeddings(wrong, wrong)
+    right = (np.zeros((1, 4)), np.zeros((1, 5)))
+    inputs.check_embeddings(right, right, right)
+    for wrong in ((), None, [0.5], {"band": "text"}, [*right], right[0], (right[0], right[0][0])):
+        with pytest.raises(TypeError, match=r"z_y must be what `embed` of this metric returns, not .*: use embed\("):
+            inputs.check_embeddings(right, right, wrong)
 
 
 def test_equal_images_get_equal_embeddings_to_the_bit():

@@ -76,6 +76,14 @@ def test_single_images_batches_and_one_against_many(name):
     np.testing.assert_allclose(jax.jit(loaded.against(x[0]))(y[0]), wanted[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["pim-fast", "gmsd", "nlpd", "vifp", "spips"])
+def test_images_in_place_of_embeddings_are_refused(name):
+    """GMSD, NLPD and VIFp would take the width for the height and the colours for the width."""
+    loaded, x = metrics.load(name), images(0)
+    with pytest.raises(TypeError, match=r"z_x must be what `embed` .* not an array of shape \(2, .*, 3\)"):
+        loaded.between(x, x)
+
+
 @pytest.fixture(scope="module", params=["small pim", *QUICK, "lpips-alex", "ssimulacra"])
 def any_metric(request):
     if request.param != "small pim":

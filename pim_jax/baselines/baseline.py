@@ -87,7 +87,7 @@ class Baseline:
           ValueError: there is a mask; or they are of images of different sizes, or of another metric.
         """
         self._check_no_mask(mask)
-        inputs.check_embeddings(z_x, z_y)
+        inputs.check_embeddings(inputs.embedding(self), z_x, z_y)
         return _between(self.compare, z_x, z_y)
 
     def against(self, reference: jax.Array) -> Against:

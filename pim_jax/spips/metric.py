@@ -134,7 +134,7 @@ class Spips:
           TypeError: they are no embeddings.
           ValueError: they are of images of different sizes, or of other weights; or as `distance`.
         """
-        inputs.check_embeddings(z_x, z_y)
+        inputs.check_embeddings(inputs.embedding(self), z_x, z_y)
         if mask is not None:
             mask = inputs.mask_of_embeddings(self.embed, z_x, z_y, mask)
         return _between(self, z_x, z_y, mask)
