@@ -31,6 +31,7 @@ with extras.command("train"):
     from pim_jax.model import pim as networks
     from pim_jax.model.pim import ModelConfig
     from pim_jax.training import whiten
+    from pim_jax.writing import check_outputs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,14 +85,15 @@ def release(runs: Sequence[Path], out: Path, *, whitened_by: Path | None = None)
       the SHA-256 of the parameters, in hexadecimal.
 
     Raises:
-      FileNotFoundError, ValueError: there are no weights in a run, or they are damaged; they are of several models; or
-        they cannot be whitened.
+      FileNotFoundError, ValueError: there are no weights in a run, or they are damaged; they are of several models;
+        they cannot be whitened; or `out` is in a folder that cannot be made or written.
       FileExistsError: `out` exists.
       OSError: `out` cannot be written.
     """
     stored.check_name(out)
     if out.exists():
         raise FileExistsError(f"{out} exists; remove it, or name another folder")
+    check_outputs([("OUT", out)], [])  # not after whitening
     model, params, about = _side_by_side(runs)
     if whitened_by:
         if not isinstance(model, ModelConfig):

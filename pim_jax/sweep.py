@@ -25,6 +25,9 @@ with extras.command("train"):
     from pim_jax.data import pairs
     from pim_jax.training import checkpoint, heartbeat, watch
     from pim_jax.training.config import Config
+    from pim_jax.writing import check_outputs
+
+CURVES = "curves.png"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     options = [("--agreement", args.agreement), ("--benchmark", args.benchmark), ("--whiten", args.whiten)]
     given = [str(word) for option in options if option[1] for word in option]
-    status = inspect.main([*begun, "--png", str(args.workdir / "curves.png"), *given])
+    status = inspect.main([*begun, "--png", str(args.workdir / CURVES), *given])
     return status or int(not all(runs.values()))
 
 
@@ -76,13 +79,15 @@ def train(
 
     Raises:
       KeyboardInterrupt: it was stopped; the run under way has saved.
-      OSError, ValueError: a configuration or the training set is not as it should be, and nothing was trained.
+      OSError, ValueError: a configuration, the training set or `workdir` is not as it should be, and nothing was
+        trained.
     """
     names = [config.stem for config in configs]
     if not configs or len({*names}) < len(names):
         raise ValueError(f"give configurations of different names, not {', '.join(map(str, configs)) or 'none'}")
     if any(override.startswith("seed=") for override in overrides):
         raise ValueError("give seeds as --seeds 0 1 2, and not as seed=0")
+    check_outputs([("--workdir", workdir / CURVES)], [])
     source = pairs.data_hash(data)
     todo = {}
     for config in configs:

@@ -5,7 +5,7 @@ import os
 import jax
 import numpy as np
 import pytest
-from disks import small_disk
+from disks import read_only, small_disk
 from marks import slow
 
 from pim_jax import inspect, metric, provenance, release, stored
@@ -129,6 +129,13 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_behind(run, tmp_path, capfd)
         assert list(disk.iterdir()) == []
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1 and "cannot be written: it needs 0.5 MB, and the disk has 0.1 MB left" in errors
+
+
+def test_a_read_only_folder_is_refused_before_any_work(run, tmp_path, capsys):
+    with small_disk(tmp_path / "disk", "64k") as disk, read_only(disk):
+        assert release.main([str(run), str(disk / "w"), "--whiten", "no-training-set"]) == 2
+    said = f"OUT {disk / 'w'} cannot be written: {disk} is read-only, or somebody else's\n"
+    assert capsys.readouterr().err.endswith(f": {said}")
 
 
 def test_a_name_is_shown_in_one_line_and_one_that_is_not_utf_8_is_refused(run, tmp_path, capsys):

@@ -50,3 +50,9 @@ def test_wrong_arguments_are_one_line_before_anything_is_trained(clip_pairs, tmp
 def test_a_folder_that_is_no_training_set_is_refused(tmp_path, capsys):
     assert sweep.main(["configs/tiny.py", "--workdir", str(tmp_path / "s"), "--data", str(tmp_path)]) == 2
     assert "is not a training set" in capsys.readouterr().err
+
+
+def test_a_workdir_that_cannot_be_made_is_refused(clip_pairs, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert sweep.main(["configs/tiny.py", "--workdir", str(tmp_path / "file/s"), "--data", str(clip_pairs)]) == 2
+    assert f"cannot be made: {tmp_path / 'file'} is a file and no folder\n" in capsys.readouterr().err
