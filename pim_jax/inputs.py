@@ -60,6 +60,10 @@ class Convention(NamedTuple):
 CONTRACT = Convention()  # of every metric
 
 
+def _is_float32(value: float) -> bool:
+    return abs(value) <= float(np.finfo(np.float32).max)
+
+
 def convention(value_range: Any, channels: Any) -> Convention:
     """Returns the convention of these values.
 
@@ -78,7 +82,7 @@ def convention(value_range: Any, channels: Any) -> Convention:
         low, high = map(float, value_range)
     except (TypeError, ValueError):
         low = high = math.nan
-    if not -math.inf < low < high < math.inf:
+    if not low < high or not all(map(_is_float32, (low, high, high - low, 1 / (high - low)))):
         raise ValueError(
             f"value_range must be two numbers, of black and of white, such as (-1, 1), not {value_range!r}"
         )

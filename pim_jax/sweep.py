@@ -23,7 +23,7 @@ from pim_jax import console, extras
 with extras.command("train"):
     from pim_jax import configuration, inspect
     from pim_jax.data import pairs
-    from pim_jax.training import checkpoint, heartbeat, watch
+    from pim_jax.training import checkpoint, heartbeat, log, watch
     from pim_jax.training.config import Config
     from pim_jax.writing import check_outputs
 
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         errors(f"{parser.prog}: stopped; run again to continue")
         return 130
-    begun = [str(run) for run in runs if (run / "metrics.jsonl").exists()]
+    begun = [str(run) for run in runs if (run / log.FILE).exists()]
     if not begun:
         return 1
     options = [("--agreement", args.agreement), ("--benchmark", args.benchmark), ("--whiten", args.whiten)]
@@ -87,6 +87,8 @@ def train(
         raise ValueError(f"give configurations of different names, not {', '.join(map(str, configs)) or 'none'}")
     if any(override.startswith("seed=") for override in overrides):
         raise ValueError("give seeds as --seeds 0 1 2, and not as seed=0")
+    if len({*seeds}) < len(seeds):
+        raise ValueError(f"give each seed once, not {' '.join(map(str, seeds))}")
     check_outputs([("--workdir", workdir / CURVES)], [])
     source = pairs.data_hash(data)
     todo = {}
@@ -139,6 +141,14 @@ def _train(run: Path, config: Path, overrides: Sequence[str], data: Path) -> int
     return process.returncode
 
 
+def _seed(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        after = ": give field=value before --seeds" if "=" in word else ""
+        raise argparse.ArgumentTypeError(f"{word!r} is no whole number{after}") from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=console.command(),
@@ -150,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         help="Python files as for train.py, and changes to all of them",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="default: 0 1 2")
+    parser.add_argument("--seeds", type=_seed, nargs="+", default=[0, 1, 2], metavar="N", help="default: 0 1 2")
     parser.add_argument("--workdir", type=Path, required=True, metavar="S", help="gets a folder for each run")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a training set, as for train.py")
     parser.add_argument("--agreement", type=Path, metavar="DATA", help="see inspect")

@@ -120,7 +120,9 @@ def test_errors_name_what_was_given(folder, given, error, message):
 
 
 @pytest.mark.parametrize(
-    "value_range", [(1, 0), (0, np.inf), (0,), 255, None, ("a", "b"), (np.nan, 1), (0, 0)], ids=str
+    "value_range",
+    [(1, 0), (0, np.inf), (0,), 255, None, ("a", "b"), (np.nan, 1), (0, 0), (0, 1e39), (0, 1e-39)],
+    ids=str,
 )
 def test_a_range_that_cannot_be_is_one_line(value_range):
     with pytest.raises(ValueError, match=r"^value_range must be two numbers, of black and of white, such as"):

@@ -33,6 +33,7 @@ def test_a_run_that_fails_costs_no_other_and_what_is_finished_is_not_trained_aga
         (["configs/tiny.py", "more/tiny.py"], "configurations of different names"),
         (["steps=2"], "configurations of different names, not none"),
         (["configs/tiny.py", "seed=1"], "give seeds as --seeds"),
+        (["configs/tiny.py", "--seeds", "1", "1"], "give each seed once, not 1 1"),
         (["configs/none.py"], "no configuration file"),
         (["configs/tiny.py", "batch=none"], "batch must be"),
         (["configs/spips_alex.py"], "spips_alex.py"),
