@@ -98,8 +98,8 @@ NAMES = [
 PIQ = ["GMSD", "MS-GMSDc", "HaarPSI", "MDSI", "VSI", "FSIM", "FSIMc", "VIFp"]
 HEAVY = ["DISTS", "LPIPS-vgg", "LPIPS-vgg-lin", "pim-1"]  # five minutes for whole photographs
 SHARED = slow(*(name for name in NAMES if name not in HEAVY), kept="the bundled pairs") + nightly(*HEAVY)
-BUNDLED = [name for name in NAMES if name not in ("DISTS", "FSIM", "LPIPS-vgg", "pim-1")]
-BUNDLED += slow("FSIM", "LPIPS-vgg", kept="the same features, of FSIMc and LPIPS-vgg-lin")
+BUNDLED = [name for name in NAMES if name not in ("DISTS", "FSIM", "VSI", "LPIPS-vgg", "pim-1")]
+BUNDLED += slow("FSIM", "VSI", "LPIPS-vgg", kept="FSIMc and LPIPS-vgg-lin, and tests of their own")
 BUNDLED += slow("DISTS", kept="the definition, in test_baselines_dists.py")
 BUNDLED += slow("pim-1", kept="official distances, in test_metric.py")
 

@@ -168,6 +168,7 @@ def test_every_objective_of_the_table_logs_its_loss_and_information_and_has_grad
     assert all(float(jnp.abs(g).max()) > 0 for g in gradients)
 
 
+@pytest.mark.slow(kept="every objective has gradients")
 def test_only_single_variable_infonce_does_without_y():
     @functools.partial(jax.jit, static_argnums=0)
     def loss(name, y):
