@@ -16,6 +16,7 @@ import math
 import operator
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,9 @@ DEFAULT_SEED = 0
 DEFAULT_SAMPLES = 1
 
 Embedding = tuple[Mixture, ...]
-_EMBEDDING = (Mixture(means=np.zeros((0,) * 5), logits=np.zeros((0,) * 4)),)  # of a single band and no image
+# The form of an embedding, of one band and no image. In NumPy, as JAX would start its devices while this is imported.
+_NOTHING: Any = {"means": np.empty((0,) * 5), "logits": np.empty((0,) * 4)}
+_EMBEDDING = (Mixture(**_NOTHING),)
 
 
 def _shapes(model: ModelConfig) -> networks.Params:
