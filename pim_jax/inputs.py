@@ -217,8 +217,9 @@ def check_embeddings(like: Any, z_x: Any, z_y: Any) -> None:
       Traceback (most recent call last):
       ValueError: the embeddings are not of one metric and one size of images: their shapes are [(4,)] and [(3,)]
     """
+    form = _form(like)
     for name, z in (("z_x", z_x), ("z_y", z_y)):
-        if _form(z) != _form(like):
+        if _form(z) != form:
             raise TypeError(f"{name} must be what `embed` of this metric returns, not {_kind(z)}: use embed(image)")
     leaves_x, leaves_y = jax.tree.leaves(z_x), jax.tree.leaves(z_y)
     shapes_x, shapes_y = ([leaf.shape[1:] for leaf in leaves] for leaves in (leaves_x, leaves_y))

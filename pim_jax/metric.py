@@ -35,7 +35,8 @@ DEFAULT_SEED = 0
 DEFAULT_SAMPLES = 1
 
 Embedding = tuple[Mixture, ...]
-# The form of an embedding, of one band and no image. In NumPy, as JAX would start its devices while this is imported.
+# The form of an embedding, of one band and no image. `inputs.embedding` would trace the networks in every `between`.
+# It is in NumPy, as JAX would start its devices while this is imported.
 _NOTHING: Any = {"means": np.empty((0,) * 5), "logits": np.empty((0,) * 4)}
 _EMBEDDING = (Mixture(**_NOTHING),)
 
