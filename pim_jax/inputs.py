@@ -205,7 +205,7 @@ def check_embeddings(like: Any, z_x: Any, z_y: Any) -> None:
     """Checks that two embeddings can be compared.
 
     Args:
-      like: a pytree such as `embed` returns, of arrays of any size, or of what stands for them.
+      like: what `embed` returns of the smallest image, or shapes in its place. Axes of length 0 may have any length.
       z_x, z_y: pytrees of arrays with the number of images leading; either may hold one image against a batch.
 
     Raises:
@@ -217,9 +217,8 @@ def check_embeddings(like: Any, z_x: Any, z_y: Any) -> None:
       Traceback (most recent call last):
       ValueError: the embeddings are not of one metric and one size of images: their shapes are [(4,)] and [(3,)]
     """
-    form = _form(like)
     for name, z in (("z_x", z_x), ("z_y", z_y)):
-        if _form(z) != form:
+        if _form(z) != _form(like) or _smaller(z, like):
             raise TypeError(f"{name} must be what `embed` of this metric returns, not {_kind(z)}: use embed(image)")
     leaves_x, leaves_y = jax.tree.leaves(z_x), jax.tree.leaves(z_y)
     shapes_x, shapes_y = ([leaf.shape[1:] for leaf in leaves] for leaves in (leaves_x, leaves_y))
@@ -239,6 +238,12 @@ def _form(z: Any) -> tuple:
     """What holds the arrays of a pytree, and how many axes they have; how many there are may depend on the size."""
     leaves = jax.tree.leaves(z)
     return None if hasattr(z, "shape") else type(z), {getattr(leaf, "ndim", None) for leaf in leaves}
+
+
+def _smaller(z: Any, like: Any) -> bool:
+    """Whether z is too small for any image: one colour image has the axes of a batch of grey ones, each 3 wide."""
+    pairs = zip(jax.tree.leaves(z), jax.tree.leaves(like), strict=False)
+    return any(side < least for a, b in pairs for side, least in zip(a.shape[1:], b.shape[1:], strict=True))
 
 
 def _kind(z: Any) -> str:

@@ -162,6 +162,13 @@ def test_what_embed_does_not_return_is_no_embedding():
             inputs.check_embeddings(right, right, wrong)
 
 
+def test_one_colour_image_is_no_batch_of_grey_ones():
+    grey = np.zeros((1, 11, 11))
+    inputs.check_embeddings(grey, np.zeros((2, 64, 48)), np.zeros((2, 64, 48)))
+    with pytest.raises(TypeError, match=r"z_x must be .* not an array of shape \(64, 48, 3\): use embed\("):
+        inputs.check_embeddings(grey, np.zeros((64, 48, 3)), np.zeros((64, 48, 3)))
+
+
 def test_equal_images_get_equal_embeddings_to_the_bit():
     x = jnp.asarray(PICTURE[None])
     first, second = inputs.both(lambda x: jnp.sin(x).sum((1, 2, 3)), x, x)
