@@ -123,7 +123,8 @@ def rated(data: Path | None, benchmark: str | None, whitened_by: Path | None) ->
       the benchmark; None without `data`.
 
     Raises:
-      ImportError, OSError, ValueError: an option is not as it should be, or its data need a library that is missing.
+      ImportError, OSError, ValueError: an option is not as it should be, nobody rated the data, or they need a library
+        that is missing.
     """
     if not data:
         if whitened_by or benchmark:
@@ -135,7 +136,10 @@ def rated(data: Path | None, benchmark: str | None, whitened_by: Path | None) ->
         from pim_jax.evaluation import datasets
     if whitened_by:
         pairs.data_hash(whitened_by)
-    return datasets.read(benchmark or "iqa", data)
+    found = datasets.read(benchmark or "iqa", data)
+    if not found.higher_is_better:
+        raise ValueError(f"{found.title}: there are no human answers to agree with")
+    return found
 
 
 def _agreement(found: Mapping[str, Summary], benchmark: "Benchmark", whitened_by: Path | None, say) -> "Agreement":

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         hosts.leave_alone(fail(1, f"{who()}{reason}{peers()}"))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            error = f"{args.workdir} is full; its checkpoints are intact: make room, and run again to continue"
+            error = f"{args.workdir} is full; what was saved is intact: make room, and run again to continue"
         hosts.leave_alone(fail(1, f"{who()}{error}{peers()}"))
     except KeyboardInterrupt:
         hosts.leave_alone(fail(130, "interrupted, not saved; run again to continue from the last checkpoint"))

@@ -38,6 +38,7 @@ def test_a_run_that_fails_costs_no_other_and_what_is_finished_is_not_trained_aga
         (["configs/tiny.py", "batch=none"], "batch must be"),
         (["configs/spips_alex.py"], "spips_alex.py"),
         (["configs/tiny.py", "--agreement", "none.csv"], "none.csv does not exist"),
+        (["configs/tiny.py", "--agreement", "docs", "--benchmark", "imagenet-c"], "there are no human answers"),
         (["configs/tiny.py", "--whiten", "none"], "--whiten and --benchmark go with --agreement"),
         (["configs/tiny.py", "--agreement", "none.csv", "--whiten", "none"], "none is not a training set"),
     ],

@@ -72,11 +72,8 @@ def along(
       whitened_by: a training set, to whiten every checkpoint by; None for weights as they were trained.
 
     Raises:
-      FileNotFoundError, ValueError: the benchmark has no human answers; there is no checkpoint; weights cannot be
-        whitened; or nothing could be measured.
+      FileNotFoundError, ValueError: there is no checkpoint; weights cannot be whitened; or nothing could be measured.
     """
-    if not benchmark.higher_is_better:
-        raise ValueError(f"{benchmark.title}: there are no human answers to agree with")
     places = {
         (run, stored.step): stored.path for run, of in found.items() for stored in of.stored if not stored.problem
     }
