@@ -217,8 +217,9 @@ def check_embeddings(like: Any, z_x: Any, z_y: Any) -> None:
       Traceback (most recent call last):
       ValueError: the embeddings are not of one metric and one size of images: their shapes are [(4,)] and [(3,)]
     """
+    form = _form(like)
     for name, z in (("z_x", z_x), ("z_y", z_y)):
-        if _form(z) != _form(like) or _smaller(z, like):
+        if _form(z) != form or _smaller(z, like):
             raise TypeError(f"{name} must be what `embed` of this metric returns, not {_kind(z)}: use embed(image)")
     leaves_x, leaves_y = jax.tree.leaves(z_x), jax.tree.leaves(z_y)
     shapes_x, shapes_y = ([leaf.shape[1:] for leaf in leaves] for leaves in (leaves_x, leaves_y))
@@ -242,8 +243,8 @@ def _form(z: Any) -> tuple:
 
 def _smaller(z: Any, like: Any) -> bool:
     """Whether z is too small for any image: one colour image has the axes of a batch of grey ones, each 3 wide."""
-    pairs = zip(jax.tree.leaves(z), jax.tree.leaves(like), strict=False)
-    return any(side < least for a, b in pairs for side, least in zip(a.shape[1:], b.shape[1:], strict=True))
+    leaves = zip(jax.tree.leaves(z), jax.tree.leaves(like), strict=False)  # a larger image may have more
+    return any(side < least for a, b in leaves for side, least in zip(a.shape[1:], b.shape[1:], strict=False))
 
 
 def _kind(z: Any) -> str:

@@ -76,12 +76,15 @@ def test_single_images_batches_and_one_against_many(name):
     np.testing.assert_allclose(jax.jit(loaded.against(x[0]))(y[0]), wanted[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["pim-fast", "gmsd", "nlpd", "vifp", "spips"])
+@pytest.mark.parametrize("name", ["pim-fast", "ssim", "ms-ssim", "gmsd", "nlpd", "vifp", "spips"])
 def test_images_in_place_of_embeddings_are_refused(name):
-    """GMSD, NLPD and VIFp would take the width for the height and the colours for the width."""
+    """GMSD, NLPD and VIFp would take the width for the height and the colours for the width. Of a single image, GMSD,
+    SSIM, MS-SSIM and VIFp would take the height for the number of images."""
     loaded, x = metrics.load(name), images(0)
     with pytest.raises(TypeError, match=r"z_x must be what `embed` .* not an array of shape \(2, .*, 3\)"):
         loaded.between(x, x)
+    with pytest.raises(TypeError, match=r"z_x must be what `embed` .* not an array of shape \(\d+, \d+, 3\)"):
+        loaded.between(x[0], x[0])
 
 
 @pytest.fixture(scope="module", params=["small pim", *QUICK, "lpips-alex", "ssimulacra"])

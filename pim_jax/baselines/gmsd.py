@@ -15,7 +15,7 @@ CONSTANT = 170 / 255**2  # of pictures in [0, 1]
 WEIGHTS = (0.096, 0.596, 0.289, 0.019)  # of the scales, fine to coarse
 MASKING = 0.5
 CHROMA_WEIGHT, CHROMA_SHARE, CHROMA_DECAY = 0.01, 0.32, 15.0
-_SMALLEST = 7  # pixels: an embedding is then wider than 3, so that no colour image is taken for one
+_SMALLEST = 7  # pixels: with 6 the filter fits too, but an embedding may then be 3 wide, as a colour image is
 _SMALLEST_OF_SCALES = 2 ** len(WEIGHTS) + 1  # pixels, as in piq
 
 
